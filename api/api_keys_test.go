@@ -167,7 +167,8 @@ func TestTwoRotationsInARowHonorBothOverlaps(t *testing.T) {
 			fmt.Sprintf(`{"overlap_hours":%d}`, hours)), http.StatusCreated)
 	}
 	second := rotate(key.ID, 48)
-	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":1}`), http.StatusConflict, codeConflict)
+	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":1}`), http.StatusConflict,
+		codeConflict)
 	require.Contains(t, p.Detail, "its successor is "+second.APIKey.ID+": rotate that one, also if its text is lost")
 	third := rotate(second.APIKey.ID, 2)
 

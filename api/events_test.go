@@ -38,7 +38,8 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *testAPI, db *sqlx.DB
 }
 
 func emit(t require.TestingT, db sqlx.Execer, provider, eventType, subject string) {
-	_, err := db.Exec(`SELECT emit_event($1, $2, $3, jsonb_build_object('n', $3::text, 'marketplace', 'nordic'))`, provider, eventType, subject)
+	_, err := db.Exec(`SELECT emit_event($1, $2, $3, jsonb_build_object('n', $3::text, 'marketplace', 'nordic'))`,
+		provider, eventType, subject)
 	require.NoError(t, err)
 }
 

@@ -129,7 +129,7 @@ func TestACorrectionOfAnotherFieldIsRefused(t *testing.T) {
 	require.Equal(t, "the order asks for aws_account_alias only", p.Detail)
 	require.Equal(t, map[string]string{"iam_user_name": p.Detail}, fieldsOf(p))
 	require.Equal(t, "/iam_user_name", *(*p.Errors)[0].Pointer)
-	after, err := w.store.Orders.Get(t.Context(), before.OrderKey.Tenant(), before.OrderKey.ID)
+	after, err := w.store.Orders.Get(t.Context(), before.Tenant(), before.ID)
 	require.NoError(t, err)
 	require.Equal(t, before, after, "all of it or nothing")
 

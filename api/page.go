@@ -34,7 +34,7 @@ type page struct {
 func newPage(contentType string, text []byte) page {
 	var compressed bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression) // fails only for a level that does not exist
-	_, _ = w.Write(text)                                          // to memory: cannot fail
+	_, _ = w.Write(text)                                           // to memory: cannot fail
 	_ = w.Close()
 	hash := sha256.Sum256(text)
 	version := base64.RawURLEncoding.EncodeToString(hash[:12])

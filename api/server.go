@@ -51,8 +51,8 @@ func (s *service) routes() (_ http.Handler, err error) {
 			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
 			return
 		}
-		add(method, path, handler, s.authenticate(operation), s.limit(operation), s.authorize(operation), s.checkRequest(operation),
-			operation.conditional)
+		add(method, path, handler, s.authenticate(operation), s.limit(operation), s.authorize(operation),
+			s.checkRequest(operation), operation.conditional)
 	}
 
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)

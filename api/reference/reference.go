@@ -188,8 +188,8 @@ func (r renderer) examples(mediaType string, c content) (shown []shownExample, e
 }
 
 var (
-	converter   = goldmark.New(goldmark.WithExtensions(extension.Table)) // leaves out HTML of the text
-	codeSpan    = regexp.MustCompile(`<code>([A-Za-z]+)</code>`)
+	converter    = goldmark.New(goldmark.WithExtensions(extension.Table)) // leaves out HTML of the text
+	codeSpan     = regexp.MustCompile(`<code>([A-Za-z]+)</code>`)
 	oneParagraph = regexp.MustCompile(`^<p>([\s\S]*)</p>\n$`)
 )
 

@@ -27,7 +27,8 @@ const ofItsMarketplaces = `(w.marketplaces IS NULL OR e.type = '` + provision.Ev
 // select. A test event has its delivery from the beginning.
 const deriveEndpointSQL = `
 WITH seen AS (
-    SELECT e.seq, e.type, e.marketplace FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
+    SELECT e.seq, e.type, e.marketplace FROM events e
+    WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
 ), wanted AS (
     INSERT INTO webhook_deliveries (webhook_id, event_seq)
     SELECT w.id, e.seq FROM seen e, webhooks w

@@ -50,7 +50,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	lost.Request.ContactName = "Corrected Name"
 	require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", "its row was lost"))
 
-	view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
+	view, err := store.Orders.Get(ctx, lost.Order.Tenant(), lost.Order.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, sold, view.AccountID)
@@ -121,7 +121,7 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	require.ErrorIs(t, store.Orders.Restore(ctx, wrong, "reconciler", ""), provision.ErrConflict, "it holds another account")
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
 		require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
-		view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
+		view, err := store.Orders.Get(ctx, lost.Order.Tenant(), lost.Order.ID)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, view.State)
 		require.Equal(t, lost.Result.AccountID, view.AccountID)
@@ -162,7 +162,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 				c.prepare(lost)
 			}
 			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
-			view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
+			view, err := store.Orders.Get(ctx, lost.Order.Tenant(), lost.Order.ID)
 			require.NoError(t, err)
 			require.Equal(t, c.ended.State, view.State)
 			require.Equal(t, c.ended.Failure, view.Failure)
@@ -206,7 +206,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
 			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
 			require.ErrorIs(t, store.Orders.Restore(ctx, lost, "reconciler", ""), provision.ErrConflict, "it has a row")
-			view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
+			view, err := store.Orders.Get(ctx, lost.Order.Tenant(), lost.Order.ID)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
 			if c.then == provision.Accepted || c.then == provision.WaitingForAccount {

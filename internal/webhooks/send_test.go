@@ -141,11 +141,11 @@ func TestASlowReceiverIsGivenUpInTime(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client has gone
 			c.receiver(w, r)
 		}))
-		defer server.Close()
 		sender := NewSender(Policy{Loopback: true}, []time.Duration{time.Second}, func() float64 { return 0 })
 		sender.client.Timeout = 300 * time.Millisecond
 		outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: server.URL}, Event: event},
 			[]string{NewSecret()})
+		server.Close()
 		require.NoError(t, err, name)
 		require.Equal(t, c.error, outcome.Error, name)
 		require.Equal(t, c.status, outcome.StatusCode, name)

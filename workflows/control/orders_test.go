@@ -129,7 +129,7 @@ func TestStartingAnOrderAgain(t *testing.T) {
 	require.Equal(t, order, *existing, "the first one, with its time")
 	require.Equal(t, []byte("hash"), hash)
 
-	read, err := temporal.OrderNotYetStored(t.Context(), order.OrderKey.Tenant(), order.OrderKey.ID)
+	read, err := temporal.OrderNotYetStored(t.Context(), order.Tenant(), order.ID)
 	require.NoError(t, err)
 	require.Equal(t, order, *read)
 	for _, foreign := range []provision.Tenant{{Provider: "globex"}, {Provider: "acme", Marketplaces: []string{"south"}}} {
