@@ -139,9 +139,10 @@ func TestAUserThatIsGoneOrAnotherGetsNoPassword(t *testing.T) {
 func TestAnAttemptThatIsLostSetsTheSamePassword(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]awssim.Fault{
-		"the request was lost":          {Operation: "UpdateLoginProfile", Times: 3, Kind: awssim.Reset},
-		"the reply was lost":            {Operation: "UpdateLoginProfile", Times: 3, When: awssim.After, Kind: awssim.Reset},
-		"AWS failed after the change":   {Operation: "UpdateLoginProfile", Times: 3, When: awssim.After, Kind: awssim.Error, Code: "ServiceFailure", Status: 500},
+		"the request was lost": {Operation: "UpdateLoginProfile", Times: 3, Kind: awssim.Reset},
+		"the reply was lost":   {Operation: "UpdateLoginProfile", Times: 3, When: awssim.After, Kind: awssim.Reset},
+		"AWS failed after the change": {Operation: "UpdateLoginProfile", Times: 3, When: awssim.After,
+			Kind: awssim.Error, Code: "ServiceFailure", Status: 500},
 		"AWS throttled":                 {Operation: "UpdateLoginProfile", Times: 3, Kind: awssim.Throttle},
 		"it could not be seen":          {Operation: "GetLoginProfile", Nth: 4, Times: 3, Kind: awssim.Reset},
 		"AWS was busy with the profile": {Operation: "UpdateLoginProfile", Times: 2, Kind: awssim.EntityTemporarilyUnmodifiable},
@@ -265,7 +266,8 @@ func TestNoPasswordIsSetInAnAccountThatIsNotAllocatedToTheOrder(t *testing.T) {
 	w := setup(t)
 	w.handOver()
 	a := w.ask("1")
-	_, err := w.store.SQL().Exec(`BEGIN; SET LOCAL session_replication_role = replica; UPDATE accounts SET status = 'invalid', reason = 'x'; COMMIT`)
+	_, err := w.store.SQL().Exec(`BEGIN; SET LOCAL session_replication_role = replica;
+		UPDATE accounts SET status = 'invalid', reason = 'x'; COMMIT`)
 	require.NoError(t, err)
 	before := len(w.sim.Requests())
 	_, err = run(w, w.acts.SetPassword, a.in(w))

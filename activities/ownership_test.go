@@ -76,8 +76,8 @@ var afterHandOver = []string{"SetPassword"}
 // databaseOnly are the activities that work in no account. Writes to AWS would be refused, because they have no lease.
 var databaseOnly = []string{
 	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
-	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
-	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
+	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings",
+	"KeepUndo", "OpenUndo", "EndRemoval", "DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
 	"PurgeEvents", "Reconcile",
 }
 

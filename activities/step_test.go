@@ -189,7 +189,9 @@ func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 // The record is written although the context of the attempt is over.
 func TestACanceledStepIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal", "SetPassword"} {
+	for _, name := range []string{
+		"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal", "SetPassword",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, d := halfDone(t, name)

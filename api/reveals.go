@@ -73,7 +73,8 @@ func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRe
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		if err != nil {
-			return problem(provision.CodeInternal, "the password cannot be read, and the link stays valid: tell the person or the company that sent it to you").
+			return problem(provision.CodeInternal,
+				"the password cannot be read, and the link stays valid: tell the person or the company that sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		answer = server.RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}

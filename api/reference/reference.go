@@ -206,7 +206,8 @@ func (r renderer) markdown(text string) (template.HTML, error) {
 		}
 		return `<a href="#` + name + `">` + span + `</a>`
 	})
-	return template.HTML(strings.NewReplacer("<table>", `<div class="wide"><table>`, "</table>", "</table></div>").Replace(linked)), nil //nolint:gosec // goldmark escapes the text
+	wide := strings.NewReplacer("<table>", `<div class="wide"><table>`, "</table>", "</table></div>").Replace(linked)
+	return template.HTML(wide), nil //nolint:gosec // goldmark escapes the text
 }
 
 // inline renders the first paragraph of a description, without a paragraph of its own.

@@ -169,7 +169,8 @@ func (c *updateAccountCommand) Run(e *env, api *client.Client) error {
 	if update == (openapi.AccountUpdate{}) {
 		return usage("no change is named: use --model, --name, --root-email or --role-arn")
 	}
-	account, raw, err := client.Object[openapi.Account](api.UpdateAccount(e.ctx, c.ID, &openapi.UpdateAccountParams{IfMatch: anyVersion}, update))
+	version := &openapi.UpdateAccountParams{IfMatch: anyVersion}
+	account, raw, err := client.Object[openapi.Account](api.UpdateAccount(e.ctx, c.ID, version, update))
 	if err != nil {
 		return err
 	}

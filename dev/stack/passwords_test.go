@@ -92,8 +92,9 @@ func TestACustomerWhoLostTheLinkGetsANewPassword(t *testing.T) {
 func TestRequestsForAPasswordAtTheSameTimeMakeOne(t *testing.T) {
 	ctx := setup(t)
 	order := soldTo(ctx, t, "many-lost-links")
-	defer playground.Sim.Inject(awssim.Fault{Operation: "UpdateLoginProfile", AccountID: order.Result.AccountID, Nth: 1, Times: 2,
-		Kind: awssim.Throttle})()
+	withdraw := playground.Sim.Inject(awssim.Fault{Operation: "UpdateLoginProfile", AccountID: order.Result.AccountID, Nth: 1, Times: 2,
+		Kind: awssim.Throttle})
+	defer withdraw()
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() { _, _, _ = playground.IssuePassword(ctx, order.ID, false) })

@@ -84,7 +84,8 @@ const hasSecret = `EXISTS (SELECT 1 FROM webhook_secrets k WHERE k.provider = w.
     CASE w.kind WHEN 'endpoint' THEN w.id END AND k.expires_at IS NULL)`
 
 const headSQL = `
-SELECT d.id, d.in_order AND d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
+SELECT d.id, d.in_order AND d.event_seq > w.position AS ahead,
+	GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
 FROM webhooks w JOIN webhook_deliveries d ON d.webhook_id = w.id AND d.state = 'pending'
 WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.in_order, d.event_seq LIMIT 1`
 

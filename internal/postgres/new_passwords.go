@@ -66,10 +66,10 @@ func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provis
 		if _, err := tx.ExecContext(ctx, supersedeRequestSQL, key.Provider, key.ID, r.By.ID, asJSON(ended)); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, insertRequestSQL, key.Provider, key.ID, row.Account.ID, r.By.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, insertRequestSQL, key.Provider, key.ID, row.ID, r.By.ID); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, forgetStepSQL, key.Provider, key.ID, row.Account.ID, provision.StepNewPassword)
+		_, err = tx.ExecContext(ctx, forgetStepSQL, key.Provider, key.ID, row.ID, provision.StepNewPassword)
 		return err
 	})
 	return target, err

@@ -32,7 +32,8 @@ func wanted(id string) provision.PasswordRequest {
 func sealedBy(t *testing.T, db *sqlx.DB) map[string]string {
 	t.Helper()
 	var rows []struct{ Request, Sealed string }
-	require.NoError(t, db.Select(&rows, `SELECT request, convert_from(sealed, 'UTF8') AS sealed FROM order_passwords WHERE sealed IS NOT NULL`))
+	require.NoError(t, db.Select(&rows, `SELECT request, convert_from(sealed, 'UTF8') AS sealed FROM order_passwords
+		WHERE sealed IS NOT NULL`))
 	kept := map[string]string{}
 	for _, r := range rows {
 		kept[r.Request] = r.Sealed

@@ -128,7 +128,8 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 
 	// What cannot be opened is not used up.
 	broken := errors.New("no such key")
-	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.Link.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
+	fails := func(provision.RevealedPassword) error { return broken }
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.Link.ID, "x", fails), broken)
 
 	// Many readers at once: one gets the password.
 	var mu sync.Mutex
