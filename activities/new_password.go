@@ -138,8 +138,8 @@ func mayReplace(profile *iamtypes.LoginProfile, evenIfUsed bool) error {
 		return &provision.Failure{Code: provision.CodeSignInRemoved, Reason: "someone in the account has removed the user's password, so the " +
 			"user cannot sign in to the console any more: an administrator of the account can set one; an operator can set one with even_if_used"}
 	}
-	return &provision.Failure{Code: provision.CodeSignInInUse, Reason: "the customer has signed in and chosen a password of their own, which " +
-		"is not replaced: an administrator of the account can reset it; an operator can replace it with even_if_used"}
+	return &provision.Failure{Code: provision.CodeSignInInUse, Reason: "the customer has signed in and chosen a password of their own, " +
+		"which is not replaced: an administrator of the account can reset it; an operator can replace it with even_if_used"}
 }
 
 // sendNewPassword stores a password for the request, unless one is stored, and sends the stored one to AWS.

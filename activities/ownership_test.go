@@ -77,7 +77,8 @@ var afterHandOver = []string{"SetPassword"}
 var databaseOnly = []string{
 	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
 	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings",
-	"KeepUndo", "OpenUndo", "EndRemoval", "DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
+	"KeepUndo", "OpenUndo", "EndRemoval",
+	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
 	"PurgeEvents", "Reconcile",
 }
 
