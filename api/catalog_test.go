@@ -26,7 +26,9 @@ func cataloged(t *testing.T, schema string) (values []string, rows map[string][]
 	found := c.doc.Components.Schemas[schema].Value
 	listed, _ := found.Extensions["x-extensible-enum"].([]any)
 	for _, value := range append(listed, found.Enum...) {
-		values = append(values, value.(string))
+		text, isText := value.(string)
+		require.True(t, isText, "%s: %v", schema, value)
+		values = append(values, text)
 	}
 	require.NotEmpty(t, values, schema)
 	rows = map[string][]string{}

@@ -41,7 +41,8 @@ func TestGoClientIsGeneratedFromTheServedDocument(t *testing.T) {
 	t.Parallel()
 	document := servedDocument(t)
 	client := filepath.Join(t.TempDir(), "client.go")
-	run(t, "..", "go", "tool", "-modfile=tools/go.mod", "oapi-codegen", "-generate", "types,client", "-package", "client", "-o", client, document)
+	run(t, "..", "go", "tool", "-modfile=tools/go.mod", "oapi-codegen",
+		"-generate", "types,client", "-package", "client", "-o", client, document)
 	run(t, "..", "go", "build", "-o", os.DevNull, client)
 }
 

@@ -347,7 +347,8 @@ func (w *walk) refused(op *operation, answer *httptest.ResponseRecorder, who str
 	var p openapi.Problem
 	_ = json.Unmarshal(answer.Body.Bytes(), &p) // what is no problem has no code
 	if answer.Code != http.StatusForbidden || p.Code != codeForbidden || !strings.Contains(p.Detail, provision.JoinWords(op.scopes, "or")) {
-		w.find("%s: %s has no scope %s and was answered with %d %s", op.OperationID, who, provision.JoinWords(op.scopes, "or"), answer.Code, answer.Body)
+		w.find("%s: %s has no scope %s and was answered with %d %s",
+			op.OperationID, who, provision.JoinWords(op.scopes, "or"), answer.Code, answer.Body)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,6 +76,6 @@ func TestTheReferencePageIsSelfContained(t *testing.T) {
 		require.Contains(t, html, `<article id="`+schema+`">`)
 	}
 	for _, link := range regexp.MustCompile(` href="#([^"]+)"`).FindAllStringSubmatch(html, -1) {
-		require.True(t, strings.Contains(html, ` id="`+link[1]+`"`), "the page links to #%s", link[1])
+		require.Contains(t, html, ` id="`+link[1]+`"`, "the page links to #%s", link[1])
 	}
 }

@@ -182,7 +182,8 @@ func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	tested, err := w.store.Webhooks.Test(t.Context(), "test", key)
 	require.NoError(t, err)
 	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet,
-		"/deliveries/" + tested.ID: http.MethodGet, "/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + tested.ID + "/resend": http.MethodPost} {
+		"/deliveries/" + tested.ID: http.MethodGet, "/test": http.MethodPost, "/rotate-secret": http.MethodPost,
+		"/deliveries/" + tested.ID + "/resend": http.MethodPost} {
 		readProblem(t, w.send(w.otherKey, method, at+target, ""), http.StatusNotFound, codeNotFound)
 	}
 	readProblem(t, w.send(w.otherKey, http.MethodPatch, at, `{"enabled":false}`, "If-Match", "*"), http.StatusNotFound, codeNotFound)

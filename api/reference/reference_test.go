@@ -20,7 +20,10 @@ paths:
       responses:
         '200':
           description: The cat.
-          content: {application/json: {schema: {$ref: '#/components/schemas/Cat'}, example: {zeal: 1, age: 2.50, name: "12", 'on': [true, null]}}}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Cat'}
+              example: {zeal: 1, age: 2.50, name: "12", 'on': [true, null]}
         '404': {$ref: '#/components/responses/Gone'}
 components:
   responses: {Gone: {description: It is gone.}}
@@ -45,7 +48,8 @@ func TestPageShowsWhatTheDocumentSays(t *testing.T) {
 		`<small>at most 9 characters</small>`, `<code>name</code> <em>required</em>`,
 		`It is gone.`,
 		`<code>home.town</code>`, `A town.`, `one of rome, oslo`,
-		"<code>{\n  &#34;zeal&#34;: 1,\n  &#34;age&#34;: 2.5,\n  &#34;name&#34;: &#34;12&#34;,\n  &#34;on&#34;: [\n    true,\n    null\n  ]\n}</code>", // in this order
+		"<code>{\n  &#34;zeal&#34;: 1,\n  &#34;age&#34;: 2.5,\n  &#34;name&#34;: &#34;12&#34;,\n" + // in this order
+			"  &#34;on&#34;: [\n    true,\n    null\n  ]\n}</code>",
 	} {
 		require.Contains(t, string(page), part)
 	}
