@@ -26,7 +26,7 @@ build: ## compile the programs into .build/bin
 
 .PHONY: test
 test: ## run all tests of all modules; the last line is "N passed, N failed"
-	@tools/test.sh -timeout=20m
+	@tools/test.sh -timeout=30m
 
 .PHONY: test-race
 test-race: ## run all tests with the race detector, which takes several times as long
