@@ -17,12 +17,15 @@ import (
 func TestHealthOfTheRunningProduct(t *testing.T) {
 	ctx := setup(t)
 	trigger := client.ScheduleTriggerOptions{}
-	require.NoError(t, playground.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID).Trigger(ctx, trigger))
+	require.Eventually(t, func() bool { // the worker creates the schedules a moment after its start
+		return playground.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID).Trigger(ctx, trigger) == nil
+	}, time.Minute, 200*time.Millisecond)
 	var health openapi.Health
 	checks := map[string]openapi.HealthCheck{}
 	require.Eventually(t, func() bool {
-		_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/health", nil, &health)
-		require.NoError(t, err)
+		if _, err := playground.Client.Do(ctx, http.MethodGet, "/v1/health", nil, &health); err != nil {
+			return false
+		}
 		for _, check := range health.Checks {
 			checks[check.Name] = check
 		}
