@@ -96,7 +96,7 @@ func conditionOf(ifMatch *string) (condition, error) {
 	return match, nil
 }
 
-// The versions that stand for all and for none.
+// anyVersion matches every version, and noVersion matches none.
 const (
 	anyVersion int64 = 0
 	noVersion  int64 = -1

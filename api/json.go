@@ -96,8 +96,8 @@ func (p jsonParser) array() (any, error) {
 
 func (p jsonParser) text(token jsontext.Token) (string, error) {
 	text := token.String()
-	if strings.ContainsRune(text, 0) {
-		return "", p.refuse("contains the character U+0000: remove it")
+	if why := notText(text); why != "" {
+		return "", p.refuse("%s", why)
 	}
 	return text, nil
 }
