@@ -28,7 +28,11 @@ SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + `, 
 FROM orders o JOIN pools p USING (provider, marketplace, environment)` + heldSQL + `
 WHERE o.provider = $1 AND o.id = $2`
 
-const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
+// keepSettingsSQL keeps the settings before, because attempts may have created something under them.
+const keepSettingsSQL = `
+UPDATE orders SET settings = $3,
+    earlier_settings = CASE WHEN settings IS NULL THEN earlier_settings ELSE earlier_settings || jsonb_build_array(settings) END
+WHERE provider = $1 AND id = $2 AND settings IS DISTINCT FROM $3::jsonb`
 
 // Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
 // those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
@@ -249,6 +253,9 @@ func (s Orders) orderViews(ctx context.Context, provider, query string, args ...
 	for _, step := range steps {
 		view := &views[index[step.OrderID]]
 		view.Steps = append(view.Steps, step.StepView)
+		if view.State == provision.Provisioning && step.AccountID == view.AccountID {
+			view.Step = step.Step // the last one that began
+		}
 	}
 	if !waiting {
 		return views, nil
