@@ -43,7 +43,7 @@ func (s *Stack) restartWith(ctx context.Context, p *part, env []string) error {
 // starter starts the program with one of its commands, in the background.
 func (s *Stack) starter(name string, env ...string) func(context.Context) (process, error) {
 	return func(ctx context.Context) (process, error) {
-		log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := os.OpenFile(s.LogFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return nil, err
 		}
