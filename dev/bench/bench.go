@@ -17,8 +17,25 @@ type Options struct {
 	Only     string    // the name of one measurement; empty: all
 	Profile  string    // folder for profiles; empty: none
 	Program  string    // the program, as stack.Options.Program
-	Orders   int       // orders in a round
-	Rounds   int
+	Sizes
+}
+
+// Sizes say how much is measured.
+type Sizes struct {
+	Rounds     int // of orders and of Bare8, in turns
+	Orders     int // in a round
+	Alone      int // orders that run one at a time, with an AWS that answers at once
+	AloneInAWS int // the same with an AWS that takes its time
+	Posts      int
+	Waiting    int           // orders that wait for an account
+	Rest       time.Duration // until they have come to rest
+	Idle       time.Duration // how long idle processes are watched
+	Queued     int           // orders of one provider while another places one at a time
+}
+
+// The sizes of `make bench`.
+var full = Sizes{
+	Rounds: 3, Orders: 150, Alone: 20, AloneInAWS: 3, Posts: 100, Waiting: 1000, Rest: time.Minute, Idle: 30 * time.Second, Queued: 300,
 }
 
 func (o Options) say(format string, args ...any) {
@@ -33,10 +50,15 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"orders", measureOrders},
+	{"latency", measureLatency},
+	{"posts", measurePosts},
+	{"waiting", measureWaiting},
+	{"fairness", measureFairness},
 }
 
 // Run starts the product, measures, and stops it.
 func Run(ctx context.Context, o Options) (figures []Figure, err error) {
+	o.Sizes = full
 	chosen := measurements
 	if o.Only != "" {
 		chosen = slices.DeleteFunc(slices.Clone(measurements), func(m measurement) bool { return m.name != o.Only })

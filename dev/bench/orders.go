@@ -16,17 +16,17 @@ const concurrency = 50
 
 // throughput is what the rounds of one kind of work took together.
 type throughput struct {
-	units int
-	rates []float64 // units a second of each round
-	cpu   cpu
-	wal   float64 // bytes
+	units  int
+	rates  []float64 // units a second of each round
+	cpu    cpu
+	writes writes
 }
 
-func (t *throughput) add(units int, all time.Duration, used cpu, wal float64) {
+func (t *throughput) add(units int, all time.Duration, used cpu, written writes) {
 	t.units += units
 	t.rates = append(t.rates, float64(units)/all.Seconds())
 	t.cpu = t.cpu.plus(used)
-	t.wal += wal
+	t.writes = t.writes.plus(written)
 }
 
 // measureOrders runs rounds of orders and of Bare8 in turns, and returns what an order costs.
@@ -39,14 +39,6 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 		return nil, err
 	}
 	calls := len(s.Sim.Requests())
-	idle, err := s.commitsIdle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	commits, began := 0.0, time.Now()
-	if commits, err = s.commits(ctx); err != nil {
-		return nil, err
-	}
 	statements, err := s.resetStatements(ctx, o)
 	if err != nil {
 		return nil, err
@@ -75,11 +67,6 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 	if err := statements(orders.units); err != nil {
 		return nil, err
 	}
-	used, err := s.commits(ctx)
-	if err != nil {
-		return nil, err
-	}
-	commits = (used - commits - idle*time.Since(began).Seconds()) / float64(orders.units)
 	all, different := callsPerOrder(s.Sim.Requests()[calls:])
 	figures := []Figure{{
 		Name: fmt.Sprintf("orders/s at %d in flight, Temporal on PostgreSQL", concurrency), Unit: "/s",
@@ -91,10 +78,11 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 	}, {
 		Name: "AWS calls an order", Value: all, Limit: different, LimitIs: "different calls", Target: atMost(35),
 	}, {
-		Name: "commits an order in our database", Value: commits,
+		Name: "transactions an order that write to our database", Value: orders.writes.ours.transactions / float64(orders.units),
 	}, {
-		Name: "WAL an order, both databases", Unit: "kB", Value: orders.wal / float64(orders.units) / 1000,
-		Limit: bare.wal / float64(bare.units) / 1000, LimitIs: "Bare8",
+		Name: "log that an order makes PostgreSQL write", Unit: "kB", Value: orders.writes.total() / float64(orders.units) / 1000,
+		Limit: bare.writes.total() / float64(bare.units) / 1000, LimitIs: "Bare8",
+		Detail: fmt.Sprintf("ours %.0f kB", orders.writes.ours.bytes/float64(orders.units)/1000),
 	}}
 	history, err := s.historyFigures(ctx)
 	return append(figures, history...), err
@@ -131,41 +119,12 @@ func (s *servers) round(ctx context.Context, t *throughput, n int, job func(cont
 	if err != nil {
 		return err
 	}
-	walAfter, err := s.walPosition(ctx)
+	written, err := s.writesSince(ctx, wal)
 	if err != nil {
 		return err
 	}
-	t.add(n, all, after.minus(before), walAfter-wal)
+	t.add(n, all, after.minus(before), written)
 	return nil
-}
-
-// walPosition returns how many bytes the server has written to its log.
-func (s *servers) walPosition(ctx context.Context) (bytes float64, err error) {
-	err = s.measures.GetContext(ctx, &bytes, `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn`)
-	return bytes, err
-}
-
-// statisticsDelay is how long a connection that is idle may keep its counters to itself.
-const statisticsDelay = 11 * time.Second
-
-// commits returns the commits in the product's database so far. It waits until all connections have reported theirs.
-func (s *servers) commits(ctx context.Context) (n float64, err error) {
-	if err := pause(ctx, statisticsDelay); err != nil {
-		return 0, err
-	}
-	err = s.measures.GetContext(ctx, &n, `SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'`)
-	return n, err
-}
-
-// commitsIdle returns how many transactions a second the product commits when it has nothing to do.
-func (s *servers) commitsIdle(ctx context.Context) (float64, error) {
-	before, err := s.commits(ctx)
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	after, err := s.commits(ctx)
-	return (after - before) / time.Since(began).Seconds(), err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

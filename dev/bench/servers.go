@@ -28,8 +28,11 @@ type servers struct {
 	accounts   int // in the simulated AWS so far
 }
 
-// settings of PostgreSQL: those of a small server. pg_stat_statements shows where the time of an order goes.
-var settings = []string{"shared_buffers=512MB", "max_connections=300", "max_locks_per_transaction=256"}
+// settings of PostgreSQL, for a small server.
+var settings = []string{
+	"shared_buffers=512MB", "max_connections=300", "max_locks_per_transaction=256",
+	"wal_keep_size=2GB", // the log is read after each round
+}
 
 // start starts the product and the worker of Bare8.
 func start(ctx context.Context, o Options) (_ *servers, err error) {
@@ -91,6 +94,9 @@ func (s *servers) connect(ctx context.Context, o Options) error {
 	if s.measures, err = sqlx.ConnectContext(ctx, "postgres", address); err != nil {
 		return err
 	}
+	if _, err := s.measures.ExecContext(ctx, `CREATE EXTENSION pg_walinspect`); err != nil {
+		return fmt.Errorf("%w: install the contrib modules of PostgreSQL", err)
+	}
 	if o.Profile != "" {
 		_, err = s.measures.ExecContext(ctx, `CREATE EXTENSION pg_stat_statements`)
 	}
@@ -136,13 +142,18 @@ FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4
 // stock adds n Ready accounts to the pool of a marketplace, and to the simulated AWS. It adds them by SQL: a verification of each would
 // take longer than the benchmark.
 func (s *servers) stock(ctx context.Context, marketplace string, n int) error {
-	if err := s.Pool(ctx, marketplace, provision.DataExport); err != nil {
+	return s.stockOf(ctx, stack.Provider, marketplace, n)
+}
+
+func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n int) error {
+	pool := provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: marketplace, Environment: provision.Production})
+	if _, err := s.Store.Pools.Create(ctx, "benchmark", pool); err != nil {
 		return err
 	}
 	first := s.accounts + 1
 	s.accounts += n
 	for from := first; from <= s.accounts; from += insertBatch {
-		err := s.asActor(ctx, insertStockSQL, stack.Provider, marketplace, provision.ModelECAM, from, min(from+insertBatch-1, s.accounts))
+		err := s.asActor(ctx, insertStockSQL, provider, marketplace, provision.ModelECAM, from, min(from+insertBatch-1, s.accounts))
 		if err != nil {
 			return fmt.Errorf("adding stock: %w", err)
 		}

@@ -278,7 +278,7 @@ func (s *Stack) startProxies() (temporalAddress, databaseURL string, err error) 
 }
 
 func (s *Stack) migrate(ctx context.Context, _ Options) error {
-	out, err := s.command(ctx, "migrate").CombinedOutput()
+	out, err := s.Command(ctx, "migrate").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("quartermaster migrate: %w\n%s", err, out)
 	}
@@ -287,7 +287,7 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 
 // Reconcile runs `quartermaster reconcile --aws`, with additional variables. Its error contains the findings.
 func (s *Stack) Reconcile(ctx context.Context, env ...string) error {
-	command := s.command(ctx, "reconcile", "--aws")
+	command := s.Command(ctx, "reconcile", "--aws")
 	command.Env = append(command.Env, env...)
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -321,7 +321,8 @@ func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 // AddWorker starts one more worker.
 func (s *Stack) AddWorker(ctx context.Context) error { return s.startProgram(ctx, PartWorker, false) }
 
-func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
+// Command returns a command of the program, with the variables of the stack.
+func (s *Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.Program, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd

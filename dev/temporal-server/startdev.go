@@ -48,7 +48,7 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	dynamic, err := parseDynamicConfig(c.DynamicConfigValue)
+	dynamic, err := parseDynamicConfig(c.DynamicConfigValue, c.Postgres != "")
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,11 @@ import (
 type bench struct {
 	Only    string `help:"Measure only this." placeholder:"NAME"`
 	Profile string `help:"Folder for profiles: the most expensive SQL statements, and CPU profiles by perf." type:"path" placeholder:"FOLDER"`
-	Orders  int    `help:"Orders in a round." default:"150"`
-	Rounds  int    `help:"Rounds of orders and of Bare8." default:"3"`
 }
 
 func (b bench) run(ctx context.Context) error {
 	figures, err := measure.Run(ctx, measure.Options{
-		Progress: os.Stderr, Only: b.Only, Profile: b.Profile, Orders: b.Orders, Rounds: b.Rounds,
+		Progress: os.Stderr, Only: b.Only, Profile: b.Profile,
 	})
 	if err != nil {
 		return err
