@@ -167,7 +167,7 @@ CREATE TABLE order_steps (
     CONSTRAINT order_steps_fenced_while_undone CHECK ((state IN ('undoing', 'undone')) = (fenced_at IS NOT NULL)),
     CONSTRAINT order_steps_open_not_negative CHECK (attempts_open >= 0 AND undos_open >= 0),
     CONSTRAINT order_steps_refused_since_when CHECK ((refused = '') = (refused_since IS NULL))
-);
+) WITH (fillfactor = 70); -- the end of an attempt changes the row in its page
 COMMENT ON TABLE order_steps IS
     'each step of an order in an account, and which of its attempts may still write there; written by the worker '
     'before and after each attempt';

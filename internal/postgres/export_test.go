@@ -20,3 +20,9 @@ func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.
 
 // HistoryQuery is historyQuery.
 var HistoryQuery = historyQuery
+
+// StepStartedSQL and StepEndedSQL are the statements of Steps.Begin and Steps.End.
+const (
+	StepStartedSQL = stepStartedSQL
+	StepEndedSQL   = stepEndedSQL
+)
