@@ -69,6 +69,8 @@ CREATE INDEX orders_waiting ON orders (provider, marketplace, environment, queue
 -- The claim finds the head of a pool's queue for each model; '' means the orders that accept any model.
 CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position)
     WHERE state = 'waiting_for_account';
+-- Finds the orders that got an account and have not begun with it.
+CREATE INDEX orders_provisioning ON orders (state_since) WHERE state = 'provisioning';
 -- Lists the orders of a provider by page.
 CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
 -- Lists the orders of a customer by page.
