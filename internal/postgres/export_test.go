@@ -9,6 +9,9 @@ import (
 // What the tests of this package see of its inside.
 const QueueHeadSQL = queueHeadSQL
 
+// UnmatchedSQL and NotBegunSQL are the statements of Orders.MatchStock.
+var UnmatchedSQL, NotBegunSQL = unmatchedSQL, notBegunSQL
+
 // Classify is classify.
 var Classify = classify
 
