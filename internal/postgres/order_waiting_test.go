@@ -24,7 +24,12 @@ func TestOrdersWhoseSignalWasLostAreFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, woken, "there is no stock")
 
-	createAccounts(t, store, provision.ModelSPAM, 1, 1) // matches nothing
+	db.MustExec(`UPDATE pools SET claims_suspended_at = now(), claims_suspended_because = 'so that the new account is not matched'`)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
+	woken, err = store.Orders.MatchStock(ctx)
+	require.NoError(t, err)
+	require.Empty(t, woken, "the claims of the pool are suspended")
+	db.MustExec(`UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = ''`)
 	woken, err = store.Orders.MatchStock(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []provision.OrderKey{first}, woken)
@@ -73,11 +78,15 @@ func planOf(t *testing.T, text []byte) (plan map[string]any, scanned []string) {
 func TestTheLookForLostSignalsCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	queue(t, db, "ecam", provision.ModelECAM, 50_000)
-	queue(t, db, "any", "", 50_000)
-	createAccounts(t, store, provision.ModelSPAM, 1, 1)
-	require.NotNil(t, claim(t, store, open(t, store, "o", "")))
-	db.MustExec(`ANALYZE`)
+	createAccounts(t, store, provision.ModelSPAM, 1, 200)
+	require.NotNil(t, claim(t, store, open(t, store, "o", "")).Account)
+	db.MustExec(`ALTER TABLE orders DISABLE TRIGGER USER;
+		INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, settings, state,
+			queue_position)
+		SELECT 'acme', 'ecam-' || i, 'north', 'production', 'ECAM', '{}', '', now(), '{}', 'waiting_for_account', nextval('orders_queue')
+		FROM generate_series(1, 100000) i;
+		ALTER TABLE orders ENABLE TRIGGER USER;
+		ANALYZE`)
 	for name, query := range map[string]struct {
 		sql  string
 		args []any
