@@ -21,8 +21,6 @@ INSERT INTO orders (provider, id, marketplace, environment, model, request, earl
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, $9, $10, COALESCE(NULLIF($11, '')::uuid, gen_random_uuid()), $12)
 ON CONFLICT (provider, id) DO NOTHING`
 
-const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
-
 const restoredSQL = `SELECT state, request_sha256 FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
 
 const heldNowSQL = `
@@ -203,14 +201,10 @@ func lostSettings(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (now pr
 		return lost.Settings[last], lost.Settings[:last], nil
 	}
 	pool := lost.Order.Pool()
-	var row poolSettingsRow
-	if err := tx.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			err = fmt.Errorf("order %s: there is no pool %s: %w", lost.Order.OrderKey, pool, provision.ErrConflict)
-		}
-		return now, nil, err
+	now, err = settingsOf(ctx, tx, pool)
+	if errors.Is(err, provision.ErrNotFound) {
+		err = fmt.Errorf("order %s: there is no pool %s: %w", lost.Order.OrderKey, pool, provision.ErrConflict)
 	}
-	now, err = row.settings()
 	return now, []provision.PoolSettings{}, err
 }
 

@@ -20,6 +20,15 @@ type Orders struct{ db *database }
 
 const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
 
+// settingsOf returns the settings that the pool has now. Errors: provision.ErrNotFound.
+func settingsOf(ctx context.Context, q queryer, pool provision.Pool) (settings provision.PoolSettings, err error) {
+	var row poolSettingsRow
+	if err := q.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return settings, notFound(err, "pool %s", pool)
+	}
+	return row.settings()
+}
+
 const openOrderSQL = `
 INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce, settings)
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
@@ -42,11 +51,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 	err = s.db.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		opened = provision.OpenedOrder{}
 		pool := order.Pool()
-		var now poolSettingsRow
-		if err := tx.GetContext(ctx, &now, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-			return notFound(err, "pool %s", pool)
-		}
-		settings, err := now.settings()
+		settings, err := settingsOf(ctx, tx, pool)
 		if err != nil {
 			return err
 		}
