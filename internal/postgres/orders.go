@@ -292,8 +292,8 @@ type stockCount struct {
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+SELECT provider, marketplace, environment, model, status, coming, sum(n) AS count FROM pool_counts
+WHERE kind = 'account' AND provider = $1 GROUP BY provider, marketplace, environment, model, status, coming HAVING sum(n) > 0`
 
 const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
@@ -374,14 +374,4 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 		parts = append(parts, fmt.Sprintf("%d other model", other))
 	}
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// Count counts the orders of all pools by their state.
-func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }
