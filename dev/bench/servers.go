@@ -64,7 +64,8 @@ func start(ctx context.Context, o Options) (_ *servers, err error) {
 	if err := s.startBare(); err != nil {
 		return nil, err
 	}
-	return s, s.connect(ctx, o)
+	err = s.connect(ctx, o)
+	return s, err
 }
 
 // startBare runs this program again, as the worker of Bare8.
@@ -131,32 +132,26 @@ func (s *servers) close() (err error) {
 	return err
 }
 
-// insertStockSQL adds accounts as verified a moment ago.
-const insertStockSQL = `
-INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, verified_at,
-	checked_at, verify_at)
-SELECT id, $1, $2, 'production', $3, 'Stock ' || n, 'aws+' || id || '@acme.example', 'arn:aws:iam::' || id || ':role/quartermaster',
-	'external-id-of-' || id, 'ready', now(), now(), now() + interval '7 days'
-FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4::int, $5::int) n) numbered`
-
-// stock adds n Ready accounts to the pool of a marketplace, and to the simulated AWS. It adds them by SQL: a verification of each would
-// take longer than the benchmark.
+// stock creates the pool of a marketplace with n Ready accounts.
 func (s *servers) stock(ctx context.Context, marketplace string, n int) error {
 	return s.stockOf(ctx, stack.Provider, marketplace, n)
 }
 
+// stockOf is stock for a provider.
 func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n int) error {
-	pool := provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: marketplace, Environment: provision.Production})
-	if _, err := s.Store.Pools.Create(ctx, "benchmark", pool); err != nil {
+	pool := provision.Pool{Provider: provider, Marketplace: marketplace, Environment: provision.Production}
+	if _, err := s.Store.Pools.Create(ctx, "benchmark", provision.DefaultPool(pool)); err != nil {
 		return err
 	}
+	return s.addStock(ctx, pool, n)
+}
+
+// addStock adds n Ready accounts to a pool, and to the simulated AWS.
+func (s *servers) addStock(ctx context.Context, pool provision.Pool, n int) error {
 	first := s.accounts + 1
 	s.accounts += n
-	for from := first; from <= s.accounts; from += insertBatch {
-		err := s.asActor(ctx, insertStockSQL, provider, marketplace, provision.ModelECAM, from, min(from+insertBatch-1, s.accounts))
-		if err != nil {
-			return fmt.Errorf("adding stock: %w", err)
-		}
+	if err := insertAccounts(ctx, s.product, pool, provision.AccountReady, first, s.accounts); err != nil {
+		return err
 	}
 	for number := first; number <= s.accounts; number++ {
 		id := stack.Stocked{Number: number}.ID()
@@ -170,15 +165,38 @@ func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n i
 	return nil
 }
 
+// insertAccountsSQL adds the accounts with the numbers $4 to $5, as verified a moment ago.
+const insertAccountsSQL = `
+INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, verified_at,
+	checked_at, verify_at)
+SELECT id, $1, $2, 'production', $3, 'Stock ' || n, 'aws+' || id || '@acme.example', 'arn:aws:iam::' || id || ':role/quartermaster',
+	'external-id-of-' || id, $6::text, CASE WHEN $6 = 'ready' THEN '' ELSE 'a benchmark fills the table' END,
+	now(), now(), now() + interval '7 days'
+FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4::int, $5::int) n) numbered`
+
 // insertBatch is how many accounts one transaction inserts: each takes a lock until its end.
 const insertBatch = 5000
 
-// asActor runs a statement in a transaction whose history names the benchmark.
-func (s *servers) asActor(ctx context.Context, statement string, args ...any) error {
-	return inTx(ctx, s.product, statement, args...)
+// insertAccounts adds accounts by SQL: a verification of each would take longer than the benchmark.
+func insertAccounts(
+	ctx context.Context, db *sqlx.DB, pool provision.Pool, status provision.AccountStatus, first, last int,
+) error {
+	for from := first; from <= last; from += insertBatch {
+		if err := inTx(ctx, db, insertAccountsSQL, pool.Provider, pool.Marketplace, provision.ModelECAM, from, min(from+insertBatch-1, last),
+			status); err != nil {
+			return fmt.Errorf("adding accounts: %w", err)
+		}
+	}
+	return nil
 }
 
+// inTx runs a statement in a transaction whose history names the benchmark.
 func inTx(ctx context.Context, db *sqlx.DB, statement string, args ...any) error {
+	return inTxAll(ctx, db, []string{statement}, args...)
+}
+
+// inTxAll is inTx for several statements with the same arguments.
+func inTxAll(ctx context.Context, db *sqlx.DB, statements []string, args ...any) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
@@ -187,8 +205,10 @@ func inTx(ctx context.Context, db *sqlx.DB, statement string, args ...any) error
 	if _, err := tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'benchmark', true)`); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
-		return err
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }
