@@ -118,41 +118,35 @@ func (r *stockroom) fill(ctx context.Context, accounts int) error {
 			return err
 		}
 	}
-	for _, part := range []struct {
-		status      provision.AccountStatus
-		first, last int
-	}{
-		{provision.AccountInvalid, 1, accounts - accounts/10},
-		{provision.AccountReady, accounts - accounts/10 + 1, accounts},
-	} {
-		if err := insertAccounts(ctx, r.db, claimPool, part.status, part.first, part.last); err != nil {
-			return err
-		}
-	}
-	for prefix, pool := range map[string]provision.Pool{"claim-": claimPool, "pgbench-": claimPool, "waiting-": emptyPool} {
-		n := 2 * claimBlocks * claimsInBlock
-		if pool == emptyPool {
-			n = manyWaiting
-		}
-		if err := inTx(ctx, r.db, insertOrdersSQL, pool.Provider, pool.Marketplace, prefix, n); err != nil {
-			return err
-		}
-	}
-	if err := inTx(ctx, r.db, insertOrdersSQL, claimPool.Provider, claimPool.Marketplace, probe, 0); err != nil {
+	unsold := accounts - accounts/10
+	if err := insertUnsold(ctx, r.db, claimPool, 1, unsold); err != nil {
 		return err
 	}
-	if err := inTx(ctx, r.db, `UPDATE orders SET state = 'waiting_for_account', step = 'claim_account',
-		queue_position = nextval('orders_queue') WHERE marketplace = $1`, emptyPool.Marketplace); err != nil {
+	if err := insertReady(ctx, r.db, claimPool, unsold+1, accounts); err != nil {
+		return err
+	}
+	for prefix, n := range map[string]int{"claim-": claimBlocks * claimsInBlock, "pgbench-": claimBlocks * claimsInBlock, probe: 1} {
+		if err := inTx(ctx, r.db, insertOrdersSQL, claimPool.Provider, claimPool.Marketplace, prefix, n); err != nil {
+			return err
+		}
+	}
+	if err := asReplica(ctx, r.db, []string{insertWaitingSQL}, emptyPool.Provider, emptyPool.Marketplace, manyWaiting); err != nil {
 		return err
 	}
 	_, err := r.db.ExecContext(ctx, `VACUUM ANALYZE`)
 	return err
 }
 
-// insertOrdersSQL adds the orders <prefix>0 to <prefix>n, or, without a number, the order <prefix>.
+// insertOrdersSQL adds the accepted orders <prefix>0 to <prefix>n-1.
 const insertOrdersSQL = `
 INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at)
-SELECT $1, $3::text || CASE WHEN $4::int > 0 THEN n::text ELSE '' END, $2, 'production', '{}', '', now() FROM generate_series(0, $4::int) n`
+SELECT $1, $3::text || n, $2, 'production', '{}', '', now() FROM generate_series(0, $4::int - 1) n`
+
+// insertWaitingSQL adds orders that wait.
+const insertWaitingSQL = `
+INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at, state, step, queue_position)
+SELECT $1, 'waiting-' || n, $2, 'production', '{}', '', now(), 'waiting_for_account', 'claim_account', nextval('orders_queue')
+FROM generate_series(0, $3::int - 1) n`
 
 // claim lets n orders claim an account each, one after the other.
 func (r *stockroom) claim(ctx context.Context, n int) (took []time.Duration, err error) {

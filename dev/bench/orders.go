@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
@@ -67,7 +69,9 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 	if err := statements(orders.units); err != nil {
 		return nil, err
 	}
-	all, different := callsPerOrder(s.Sim.Requests()[calls:])
+	requests := s.Sim.Requests()[calls:]
+	all, different := callsPerOrder(requests)
+	s.costs = orders.costs(requests, all)
 	figures := []Figure{{
 		Name: fmt.Sprintf("orders/s at %d in flight, Temporal on PostgreSQL", concurrency), Unit: "/s",
 		Value: median(orders.rates), Limit: median(bare.rates), LimitIs: "Bare8", Target: ratioAtLeast(1),
@@ -85,7 +89,46 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 		Count: true, Detail: fmt.Sprintf("ours %.0f kB", orders.writes.ours.bytes/float64(orders.units)/1000),
 	}}
 	history, err := s.historyFigures(ctx, min(o.Orders, 30))
+	if err != nil {
+		return nil, err
+	}
+	s.costs.Tasks, err = s.tasks(ctx)
 	return append(figures, history...), err
+}
+
+// costs returns what an order costs.
+func (t *throughput) costs(requests []awssim.Request, calls float64) Costs {
+	n := float64(t.units)
+	c := Costs{
+		CPU: map[string]float64{}, Writes: t.writes.ours.transactions / n, TemporalWrites: t.writes.temporal.transactions / n,
+		Log: t.writes.total() / n / 1000, Calls: calls,
+	}
+	for part, used := range t.cpu {
+		c.CPU[part] = milliseconds(used) / n
+	}
+	for _, r := range requests {
+		if r.Service == "sts" {
+			c.STSCalls += 1 / n
+		}
+	}
+	return c
+}
+
+// tasks returns how many workflow and activity tasks an order has.
+func (s *servers) tasks(ctx context.Context) (n float64, err error) {
+	events := s.Workflow.GetWorkflowHistory(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "t-0-0"}), "", false,
+		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return 0, err
+		}
+		switch event.GetEventType() { //nolint:exhaustive // the others are no tasks
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+			n++
+		}
+	}
+	return n, nil
 }
 
 // warmUp fills caches and connection pools.

@@ -19,7 +19,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// probe is the order whose claim PostgreSQL logs.
+// probe is the prefix of the order whose claim PostgreSQL logs.
 const probe = "probe"
 
 // pgbench runs the statements of one claim again and again, for other orders.
@@ -40,7 +40,7 @@ func (s *servers) pgbenchScript(ctx context.Context, r *stockroom) (*pgbench, er
 		return nil, err
 	}
 	log, err := s.logged(ctx, r, func(store *postgres.DB) error {
-		_, err := store.Orders.Claim(ctx, provision.OrderKey{Provider: stack.Provider, ID: probe})
+		_, err := store.Orders.Claim(ctx, provision.OrderKey{Provider: stack.Provider, ID: probe + "0"})
 		return err
 	})
 	if err != nil {
@@ -123,8 +123,8 @@ func bind(statement, parameters string) string {
 	values := map[string]string{}
 	for _, match := range loggedParameter.FindAllStringSubmatch(parameters, -1) {
 		value := match[2]
-		if strings.Contains(value, probe) {
-			value = "(" + strings.ReplaceAll(value, probe, "pgbench-' || (:n)::text || '") + ")"
+		if strings.Contains(value, probe+"0") {
+			value = "(" + strings.ReplaceAll(value, probe+"0", "pgbench-' || (:n)::text || '") + ")"
 		}
 		values[match[1]] = value
 	}
@@ -136,7 +136,7 @@ var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connecti
 // run runs the script for n orders, of which the first has the number, and returns how many a second it did.
 func (b *pgbench) run(ctx context.Context, first, n int) (float64, error) {
 	password, _ := b.address.User.Password()
-	command := exec.CommandContext(ctx, b.program, "--no-vacuum", "--protocol=extended", "--client=1",
+	command := exec.CommandContext(ctx, b.program, "--no-vacuum", "--protocol=prepared", "--client=1",
 		"--transactions="+strconv.Itoa(n), "--define=n="+strconv.Itoa(first), "--file="+b.script,
 		"--host="+b.address.Hostname(), "--port="+b.address.Port(), "--username="+b.address.User.Username(),
 		strings.TrimPrefix(b.address.Path, "/"))

@@ -14,29 +14,20 @@ import (
 // template is the order of which the sold ones are copies.
 const template = "reads-template"
 
-// sellSQL makes completed orders and their allocated accounts, numbers $1 to $2, in the way of real ones, so that histories, events and
-// counts have what they would have.
-var sellSQL = []string{`
-INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, verified_at,
-	checked_at)
-SELECT id, t.provider, t.marketplace, t.environment, t.model, 'Sold', 'aws+' || id || '@acme.example',
-	'arn:aws:iam::' || id || ':role/quartermaster', 'external-id-of-' || id, 'ready', now(), now()
-FROM (SELECT '2220' || to_char(n, 'FM00000000') AS id FROM generate_series($1::int, $2::int) n) numbered
-JOIN accounts t ON t.order_id = '` + template + `'`, `
-INSERT INTO orders (provider, id, marketplace, environment, model, created_at, request, request_sha256, settings)
-SELECT t.provider, 'sold-' || n, t.marketplace, t.environment, t.model, t.created_at - n * interval '1 second', t.request, t.request_sha256,
-	t.settings
-FROM orders t, generate_series($1::int, $2::int) n WHERE t.id = '` + template + `'`, `
-UPDATE orders SET state = 'provisioning', step = 'inspect_account'
-WHERE (provider, id) IN (SELECT 'acme', 'sold-' || n FROM generate_series($1::int, $2::int) n)`, `
-UPDATE accounts SET status = 'provisioning', order_id = 'sold-' || right(id, 8)::int
-WHERE id IN (SELECT '2220' || to_char(n, 'FM00000000') FROM generate_series($1::int, $2::int) n)`, `
-UPDATE orders o SET state = 'completed', step = 'allocate_account',
-	result = replace(t.result::text, a.id, '2220' || to_char(substr(o.id, 6)::int, 'FM00000000'))::jsonb
-FROM orders t JOIN accounts a ON a.order_id = t.id
-WHERE t.id = '` + template + `' AND (o.provider, o.id) IN (SELECT 'acme', 'sold-' || n FROM generate_series($1::int, $2::int) n)`, `
-UPDATE accounts SET status = 'allocated'
-WHERE id IN (SELECT '2220' || to_char(n, 'FM00000000') FROM generate_series($1::int, $2::int) n)`,
+// copySQL copies the template's rows of a table, for the numbers $1 to $2. The ids in them become those of the copy. %[2]s replaces more of them.
+const copySQL = `
+INSERT INTO %[1]s OVERRIDING USER VALUE
+SELECT (jsonb_populate_record(NULL::%[1]s, replace(replace(to_jsonb(t)::text, $3, 'sold-' || n), a.id, '2220' || to_char(n, 'FM00000000'))::jsonb
+	|| %[2]s)).*
+FROM generate_series($1::int, $2::int) n, accounts a, %[1]s t WHERE a.order_id = $3 AND t.%[3]s = $3`
+
+// sellSQL makes completed orders and their accounts, as copies of a real one with all of its rows.
+var sellSQL = []string{
+	fmt.Sprintf(copySQL, "orders", "jsonb_build_object('queue_position', NULL, 'created_at', t.created_at - n * interval '1 second')", "id"),
+	fmt.Sprintf(copySQL, "accounts", "'{}'", "order_id"),
+	fmt.Sprintf(copySQL, "order_steps", "'{}'", "order_id"),
+	fmt.Sprintf(copySQL, "order_history", "'{}'", "order_id"),
+	fmt.Sprintf(copySQL, "account_history", "'{}'", "order_id"),
 }
 
 // measureReads measures what the API reads most, with many orders and accounts. The limit is a request for nothing and one read of a
@@ -51,11 +42,8 @@ func measureReads(ctx context.Context, s *servers, o Options) ([]Figure, error) 
 	}
 	o.say("adding %s completed orders with their accounts", thousands(o.Sold))
 	for first := 1; first <= o.Sold; first += insertBatch {
-		if err := inTxAll(ctx, s.product, sellSQL, first, min(first+insertBatch-1, o.Sold)); err != nil {
+		if err := asReplica(ctx, s.product, sellSQL, first, min(first+insertBatch-1, o.Sold), template); err != nil {
 			return nil, err
-		}
-		if first/insertBatch%10 == 9 {
-			o.say("%s of %s", thousands(first+insertBatch-1), thousands(o.Sold))
 		}
 	}
 	if o.Unsold > 0 {
@@ -63,7 +51,7 @@ func measureReads(ctx context.Context, s *servers, o Options) ([]Figure, error) 
 		first := s.accounts + 1
 		s.accounts += o.Unsold
 		pool := provision.Pool{Provider: stack.Provider, Marketplace: marketplace, Environment: provision.Production}
-		if err := insertAccounts(ctx, s.product, pool, provision.AccountInvalid, first, s.accounts); err != nil {
+		if err := insertUnsold(ctx, s.product, pool, first, s.accounts); err != nil {
 			return nil, err
 		}
 	}

@@ -25,7 +25,8 @@ type servers struct {
 	bare       *child.Process
 	measures   *sqlx.DB // a database of its own, so that looking at the statistics does not count
 	product    *sqlx.DB
-	accounts   int // in the simulated AWS so far
+	accounts   int   // in the simulated AWS so far
+	costs      Costs // measured so far
 }
 
 // settings of PostgreSQL, for a small server.
@@ -150,7 +151,7 @@ func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n i
 func (s *servers) addStock(ctx context.Context, pool provision.Pool, n int) error {
 	first := s.accounts + 1
 	s.accounts += n
-	if err := insertAccounts(ctx, s.product, pool, provision.AccountReady, first, s.accounts); err != nil {
+	if err := insertReady(ctx, s.product, pool, first, s.accounts); err != nil {
 		return err
 	}
 	for number := first; number <= s.accounts; number++ {
@@ -177,32 +178,41 @@ FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4
 // insertBatch is how many accounts one transaction inserts: each takes a lock until its end.
 const insertBatch = 5000
 
-// insertAccounts adds accounts by SQL: a verification of each would take longer than the benchmark.
-func insertAccounts(
-	ctx context.Context, db *sqlx.DB, pool provision.Pool, status provision.AccountStatus, first, last int,
-) error {
+// insertReady adds Ready accounts by SQL: a verification of each would take longer than the benchmark.
+func insertReady(ctx context.Context, db *sqlx.DB, pool provision.Pool, first, last int) error {
 	for from := first; from <= last; from += insertBatch {
 		if err := inTx(ctx, db, insertAccountsSQL, pool.Provider, pool.Marketplace, provision.ModelECAM, from, min(from+insertBatch-1, last),
-			status); err != nil {
+			provision.AccountReady); err != nil {
 			return fmt.Errorf("adding accounts: %w", err)
 		}
 	}
 	return nil
 }
 
-// inTx runs a statement in a transaction whose history names the benchmark.
-func inTx(ctx context.Context, db *sqlx.DB, statement string, args ...any) error {
-	return inTxAll(ctx, db, []string{statement}, args...)
+// insertUnsold adds Invalid accounts, which only fill the table.
+func insertUnsold(ctx context.Context, db *sqlx.DB, pool provision.Pool, first, last int) error {
+	return asReplica(ctx, db, []string{insertAccountsSQL}, pool.Provider, pool.Marketplace, provision.ModelECAM, first, last,
+		provision.AccountInvalid)
 }
 
-// inTxAll is inTx for several statements with the same arguments.
-func inTxAll(ctx context.Context, db *sqlx.DB, statements []string, args ...any) error {
+// inTx runs a statement in a transaction whose history names the benchmark.
+func inTx(ctx context.Context, db *sqlx.DB, statement string, args ...any) error {
+	return run(ctx, db, `SET LOCAL qm.actor = 'benchmark'`, []string{statement}, args...)
+}
+
+// asReplica runs statements in a transaction in which no triggers fire: they would take most of the time that it takes to fill a table.
+func asReplica(ctx context.Context, db *sqlx.DB, statements []string, args ...any) error {
+	return run(ctx, db, `SET LOCAL session_replication_role = replica`, statements, args...)
+}
+
+// run runs statements with the same arguments in one transaction with a setting.
+func run(ctx context.Context, db *sqlx.DB, setting string, statements []string, args ...any) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'benchmark', true)`); err != nil {
+	if _, err := tx.ExecContext(ctx, setting); err != nil {
 		return err
 	}
 	for _, statement := range statements {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type bench struct {
 	Profile     string   `help:"Folder for profiles: expensive SQL statements, and CPU profiles by perf." type:"path" placeholder:"FOLDER"`
 	Expected    string   `help:"File of the expected figures of --quick." type:"path" default:"bench/expected.json" placeholder:"FILE"`
 	Record      bool     `help:"With --quick: write the file of expected figures."`
-	Write       string   `help:"Write the table into this document, between its markers." type:"path" placeholder:"FILE"`
+	Write       string   `help:"Write the results into performance.md and scaling.md of this folder, between their markers." type:"path" placeholder:"FOLDER"`
 }
 
 func (b bench) run(ctx context.Context) error {
@@ -38,7 +39,7 @@ func (b bench) run(ctx context.Context) error {
 		options.Sizes = measure.Soak(time.Duration(b.SoakMinutes) * time.Minute)
 	}
 	options.Sizes = options.Sizes.Scaled(b.Scale)
-	figures, failed := measure.Run(ctx, options)
+	figures, costs, failed := measure.Run(ctx, options)
 	if b.Quick && failed == nil {
 		return b.compare(ctx, options, figures)
 	}
@@ -47,9 +48,12 @@ func (b bench) run(ctx context.Context) error {
 	if err := measure.WriteTable(&result, figures); err != nil {
 		return err
 	}
-	_, err := os.Stdout.Write(result.Bytes())
+	_, err := os.Stdout.WriteString(result.String() + "\n" + costs.Sizing())
 	if failed == nil && b.Write != "" {
-		err = errors.Join(err, measure.Insert(b.Write, b.section(), result.String()))
+		err = errors.Join(err, measure.Insert(filepath.Join(b.Write, "performance.md"), b.section(), result.String()))
+		if sizes := costs.Sizing(); sizes != "" {
+			err = errors.Join(err, measure.Insert(filepath.Join(b.Write, "scaling.md"), b.section(), sizes))
+		}
 	}
 	return errors.Join(failed, err)
 }
@@ -86,7 +90,7 @@ func (b bench) compare(ctx context.Context, options measure.Options, figures []m
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "measuring again, because of:\n%s\n", strings.Join(faults, "\n"))
-	again, err := measure.Run(ctx, options)
+	again, _, err := measure.Run(ctx, options)
 	if err != nil {
 		return err
 	}
