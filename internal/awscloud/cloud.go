@@ -77,6 +77,7 @@ type Cloud struct {
 	mu       sync.Mutex
 	sessions map[sessionKey]*cachedSession
 	pacer    *pacer
+	policies *policyCache
 }
 
 // New checks the options and returns a Cloud. It sends no request.
@@ -110,6 +111,7 @@ func New(opts Options) (*Cloud, error) {
 		http:     httpClient(opts.CallTimeout),
 		sessions: map[sessionKey]*cachedSession{},
 		pacer:    newPacer(opts.Limits),
+		policies: newPolicyCache(opts.Now),
 	}
 	c.sts, c.stsHome = c.callersSTS(c.callerRegion()), c.callersSTS(HomeRegion)
 	return c, nil

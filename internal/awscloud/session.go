@@ -31,6 +31,7 @@ type Session struct {
 	sts         func(region string) *sts.Client
 	assumedIn   string // the region whose STS issued the credentials
 	bucket      func(region string) *s3.Client
+	policies    *policyCache
 }
 
 // S3 returns a client for buckets in the region.
@@ -160,7 +161,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 	if c.opts.SourceIdentity {
 		in.SourceIdentity = aws.String(c.sourceIdentity(orderID))
 	}
-	session := &Session{AccountID: acc.ID}
+	session := &Session{AccountID: acc.ID, policies: c.policies}
 	creds := newRoleCredentials(c.opts.OpenTimeout, func(ctx context.Context) (creds aws.Credentials, err error) {
 		creds, session.assumedIn, err = c.assume(ctx, in)
 		return creds, err
