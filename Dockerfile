@@ -4,9 +4,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-# docker build --build-arg VERSION=$(git describe --tags --always)
-ARG VERSION=unknown
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /quartermaster ./cmd/quartermaster
+# docker build --build-arg COMMIT=$(git rev-parse --short HEAD)
+ARG COMMIT=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.commit=${COMMIT}" -o /quartermaster ./cmd/quartermaster
 
 # Distroless: no shell, no package manager, an unprivileged user.
 FROM gcr.io/distroless/static-debian12:nonroot

@@ -2,8 +2,6 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# The version that `quartermaster --version` prints.
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -21,7 +19,7 @@ dev: postgres ## start everything in one terminal: database, Temporal with its W
 .PHONY: build
 build: ## compile the programs into .build/bin
 	@mkdir -p .build/bin
-	go build -ldflags '-X main.version=$(VERSION)' -o .build/bin/ ./cmd/...
+	go build -o .build/bin/ ./cmd/...
 	go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev
 
 .PHONY: test

@@ -5,32 +5,35 @@ import (
 	"runtime/debug"
 )
 
-// version is the version of the program. The build sets it: go build -ldflags "-X main.version=v0.1.0".
-var version string
+// version is the release that the program is, or comes after. CHANGELOG.md has its changes, and the tag of the release is "v" + version.
+const version = "0.1.0"
 
-// programVersion returns the version that the build set, or else the version or the commit that Go recorded.
+// commit is the commit that the program was built from. A build without the repository at hand, such as that of the image, sets
+// it: go build -ldflags "-X main.commit=4ca317d". Otherwise Go records it.
+var commit string
+
+// programVersion returns the version, followed by the commit in parentheses if it is known.
 func programVersion() string {
-	if version != "" {
+	from := commit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		from = cmp.Or(from, recordedCommit(info))
+	}
+	if from == "" {
 		return version
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return recordedVersion(info)
+	return version + " (" + from + ")"
 }
 
-func recordedVersion(info *debug.BuildInfo) string {
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
+// recordedCommit returns the commit that Go recorded, with "+dirty" if files had changed since; "" when Go recorded none.
+func recordedCommit(info *debug.BuildInfo) string {
 	settings := map[string]string{}
 	for _, setting := range info.Settings {
 		settings[setting.Key] = setting.Value
 	}
 	revision := settings["vcs.revision"]
+	revision = revision[:min(len(revision), 12)]
 	if revision != "" && settings["vcs.modified"] == "true" {
 		revision += "+dirty"
 	}
-	return cmp.Or(revision, "unknown")
+	return revision
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"regexp"
 	"runtime/debug"
 	"testing"
 
@@ -9,16 +11,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheVersionIsTheOneThatTheBuildRecorded(t *testing.T) {
+func TestTheVersionIsTheNewestReleaseOfTheChangelog(t *testing.T) {
 	t.Parallel()
-	revision := debug.BuildSetting{Key: "vcs.revision", Value: "4ca317d"}
-	for want, info := range map[string]debug.BuildInfo{
-		"v0.1.0":        {Main: debug.Module{Version: "v0.1.0"}, Settings: []debug.BuildSetting{revision}},
-		"4ca317d":       {Main: debug.Module{Version: "(devel)"}, Settings: []debug.BuildSetting{revision}},
-		"4ca317d+dirty": {Settings: []debug.BuildSetting{revision, {Key: "vcs.modified", Value: "true"}}},
-		"unknown":       {},
+	changelog, err := os.ReadFile("../../CHANGELOG.md")
+	require.NoError(t, err)
+	newest := regexp.MustCompile(`(?m)^## \[?([0-9]+\.[0-9]+\.[0-9]+)\]?`).FindSubmatch(changelog)
+	require.NotNil(t, newest, "CHANGELOG.md has no heading of a release, such as ## 0.1.0")
+	require.Equal(t, string(newest[1]), version)
+}
+
+func TestTheCommitIsTheOneThatTheBuildRecorded(t *testing.T) {
+	t.Parallel()
+	revision := debug.BuildSetting{Key: "vcs.revision", Value: "4ca317d0aa11bb22cc33"}
+	for want, settings := range map[string][]debug.BuildSetting{
+		"4ca317d0aa11":       {revision, {Key: "vcs.modified", Value: "false"}},
+		"4ca317d0aa11+dirty": {revision, {Key: "vcs.modified", Value: "true"}},
+		"":                   nil,
 	} {
-		require.Equal(t, want, recordedVersion(&info))
+		require.Equal(t, want, recordedCommit(&debug.BuildInfo{Settings: settings}))
 	}
 }
 
@@ -26,9 +36,9 @@ func TestTheVersionFlagPrintsTheVersion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	exit := -1
-	parser, err := newParser(kong.Vars{"version": "v0.1.0"}, kong.Writers(&out, &out), kong.Exit(func(code int) { exit = code }))
+	parser, err := newParser(kong.Vars{"version": programVersion()}, kong.Writers(&out, &out), kong.Exit(func(code int) { exit = code }))
 	require.NoError(t, err)
 	_, _ = parser.Parse([]string{"--version"}) // Exit returns here, so parsing goes on and misses a command
-	require.Equal(t, "v0.1.0\n", out.String())
+	require.Regexp(t, `^`+regexp.QuoteMeta(version)+`( \([0-9a-f+dirty]+\))?\n$`, out.String())
 	require.Zero(t, exit)
 }

@@ -119,6 +119,9 @@ func (p *Process) Stop(grace time.Duration) error {
 	return nil
 }
 
+// Signal sends the program a signal.
+func (p *Process) Signal(signal os.Signal) error { return p.cmd.Process.Signal(signal) }
+
 // Kill ends the program immediately (SIGKILL), as a crash would, and returns when it has ended.
 func (p *Process) Kill() error {
 	p.ask()

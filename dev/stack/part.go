@@ -72,7 +72,7 @@ func (s *Stack) launch(ctx context.Context, p *part) error {
 		if p.wanted || p.running != running {
 			return
 		}
-		err := fmt.Errorf("%s ended unexpectedly; its log is %s", p.name, s.logFile(p.name))
+		err := fmt.Errorf("%s ended unexpectedly; its log is %s", p.name, s.LogFile(p.name))
 		if p.restart {
 			err = s.launch(ctx, p)
 		}
@@ -134,6 +134,18 @@ func (s *Stack) PID(name string, nth int) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.running.PID(), nil
+}
+
+// PIDs returns the process ids of all parts of that name.
+func (s *Stack) PIDs(name string) (ids []int) {
+	for _, p := range s.parts {
+		if p.name == name {
+			p.mu.Lock()
+			ids = append(ids, p.running.PID())
+			p.mu.Unlock()
+		}
+	}
+	return ids
 }
 
 // part returns the nth part of that name, from 0.

@@ -47,7 +47,7 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 	}
 	data, failures := secrets.Converters(ring)
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures, Logger: quiet(),
+		HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures, Logger: Quiet(),
 	})
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 	return c, nil
 }
 
-// quiet returns a logger that logs nothing, for tools whose output people read.
-func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
+// Quiet returns a logger that logs nothing, for tools whose output people read.
+func Quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
 
 // Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
 func (p *Playground) Stock(ctx context.Context, marketplace string, model provision.Model, n int) (ids []string, err error) {

@@ -36,7 +36,11 @@ type Options struct {
 	Env         []string      // more variables of the program, as NAME=value
 	Program     string        // the program, as Stack.Program of another stack; empty: build it
 	Restart     bool          // start the API and the workers again when they end unexpectedly, as a platform does
-	Proxies     bool          // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
+	// TemporalInPostgres keeps Temporal's data in databases of the PostgreSQL server that the stack starts, with the number of history
+	// shards of a small production, instead of in SQLite.
+	TemporalInPostgres bool
+	PostgresSettings   []string // of the server that the stack starts, such as "shared_buffers=256MB"
+	Proxies            bool     // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
 }
 
 // Stack is the running product.
@@ -147,7 +151,9 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 		var server *pgtest.Server
 		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (_ process, err error) {
 			if server == nil {
-				server, err = pgtest.Start(ctx, pgtest.Options{Durable: true, LogFile: s.logFile(PartPostgres)})
+				server, err = pgtest.Start(ctx, pgtest.Options{
+					Durable: true, LogFile: s.LogFile(PartPostgres), Settings: o.PostgresSettings,
+				})
 			} else {
 				server, err = server.Restart(ctx) // after a crash, at the same address
 			}
@@ -196,14 +202,18 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		return err
 	}
 	if s.Temporal == "" {
-		program, err := temporal.Program(ctx, s.progress)
+		find, file, postgresURL := temporal.Program, filepath.Join(s.Dir, "temporal.db"), ""
+		if o.TemporalInPostgres {
+			find, file, postgresURL = temporal.OwnProgram, "", s.Database
+		}
+		program, err := find(ctx, s.progress)
 		if err != nil {
 			return err
 		}
 		options := temporal.Options{
-			Namespace: namespace, DBFile: filepath.Join(s.Dir, "temporal.db"), IP: "127.0.0.1",
+			Namespace: namespace, DBFile: file, PostgresURL: postgresURL, IP: "127.0.0.1",
 			CodecEndpoint:    fmt.Sprintf("http://127.0.0.1:%d", codec),
-			SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile(PartTemporal),
+			SearchAttributes: workflows.SearchAttributes(), LogFile: s.LogFile(PartTemporal),
 		}
 		if options.Port, err = freePort(ctx, 7233, o.KnownPorts); err != nil {
 			return err
@@ -268,7 +278,7 @@ func (s *Stack) startProxies() (temporalAddress, databaseURL string, err error) 
 }
 
 func (s *Stack) migrate(ctx context.Context, _ Options) error {
-	out, err := s.command(ctx, "migrate").CombinedOutput()
+	out, err := s.Command(ctx, "migrate").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("quartermaster migrate: %w\n%s", err, out)
 	}
@@ -277,7 +287,7 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 
 // Reconcile runs `quartermaster reconcile --aws`, with additional variables. Its error contains the findings.
 func (s *Stack) Reconcile(ctx context.Context, env ...string) error {
-	command := s.command(ctx, "reconcile", "--aws")
+	command := s.Command(ctx, "reconcile", "--aws")
 	command.Env = append(command.Env, env...)
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -311,7 +321,8 @@ func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 // AddWorker starts one more worker.
 func (s *Stack) AddWorker(ctx context.Context) error { return s.startProgram(ctx, PartWorker, false) }
 
-func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
+// Command returns a command of the program, with the variables of the stack.
+func (s *Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.Program, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
@@ -345,14 +356,15 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 // logTail returns the end of a part's log. The log is deleted when the stack stops.
 func (s *Stack) logTail(name string) string {
 	const most = 4096
-	text, err := os.ReadFile(s.logFile(name))
+	text, err := os.ReadFile(s.LogFile(name))
 	if err != nil {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-most):])
 }
 
-func (s *Stack) logFile(name string) string { return filepath.Join(s.Dir, name+".log") }
+// LogFile returns the log of a part. Several workers share one.
+func (s *Stack) LogFile(name string) string { return filepath.Join(s.Dir, name+".log") }
 
 // serve serves the handler on the loopback interface until the stack stops.
 func (s *Stack) serve(ctx context.Context, handler http.Handler, port int, known bool) (baseURL string, err error) {

@@ -23,15 +23,12 @@ import (
 
 const (
 	clusterName = "active"
-	storeName   = "sqlite"
 	loopback    = "127.0.0.1"
 )
 
-// serverOptions describes a cluster of one host with one history shard. Shards let hosts share work; with one host
-// and SQLite's single writer more of them cost and gain nothing.
-func (c *startDev) serverOptions(
-	ctx context.Context, sql *config.SQL, dynamic dynamicconfig.StaticClient,
-) ([]temporal.ServerOption, error) {
+// serverOptions describes a cluster of one host.
+func (c *startDev) serverOptions(ctx context.Context, kept *store, dynamic dynamicconfig.StaticClient) ([]temporal.ServerOption, error) {
+	const visibilityStore = "visibility"
 	services := map[string]config.Service{
 		string(primitives.FrontendService): {RPC: config.RPC{BindOnIP: c.IP, GRPCPort: c.Port, HTTPPort: c.HTTPPort}},
 	}
@@ -55,10 +52,10 @@ func (c *startDev) serverOptions(
 			BroadcastAddress: loopback,
 		}},
 		Persistence: config.Persistence{
-			DefaultStore:     storeName,
-			VisibilityStore:  storeName,
-			NumHistoryShards: 1,
-			DataStores:       map[string]config.DataStore{storeName: {SQL: sql}},
+			DefaultStore:     kept.name,
+			VisibilityStore:  visibilityStore,
+			NumHistoryShards: kept.shards,
+			DataStores:       map[string]config.DataStore{kept.name: {SQL: kept.config}, visibilityStore: {SQL: kept.visibility}},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,

@@ -30,8 +30,10 @@ type startDev struct {
 	UIPublicPath    string `name:"ui-public-path" placeholder:"PATH" help:"Path under which the Web UI is served."`
 	UICodecEndpoint string `name:"ui-codec-endpoint" placeholder:"URL" help:"Codec server by which the Web UI opens sealed payloads."`
 
-	DBFilename   string   `name:"db-filename" short:"f" placeholder:"FILE" help:"SQLite file that keeps everything; without it, memory."`
+	DBFilename   string   `name:"db-filename" short:"f" xor:"store" placeholder:"FILE" help:"SQLite file that keeps everything; without it, memory."`
 	SQLitePragma []string `name:"sqlite-pragma" sep:"none" placeholder:"NAME=VALUE" help:"${sqlite_pragma_help}"`
+
+	Postgres string `env:"TEMPORAL_POSTGRES_URL" xor:"store" placeholder:"URL" help:"PostgreSQL server that keeps everything, in databases temporal and temporal_visibility."`
 
 	Namespace          []string `short:"n" sep:"none" help:"Namespace to create; repeatable. \"default\" is always there."`
 	SearchAttribute    []string `sep:"none" placeholder:"NAME=TYPE" help:"${search_attribute_help}"`
@@ -46,7 +48,7 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	dynamic, err := parseDynamicConfig(c.DynamicConfigValue)
+	dynamic, err := parseDynamicConfig(c.DynamicConfigValue, c.Postgres != "")
 	if err != nil {
 		return err
 	}
@@ -59,7 +61,7 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err := c.checkPorts(start); err != nil {
 		return err
 	}
-	store, err := openStore(start, c.DBFilename, c.SQLitePragma)
+	store, err := c.openStore(start)
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err := store.createNamespaces(start, c.Namespace, attributes); err != nil {
 		return err
 	}
-	options, err := c.serverOptions(start, store.config, dynamic)
+	options, err := c.serverOptions(start, store, dynamic)
 	if err != nil {
 		return err
 	}
@@ -90,6 +92,13 @@ func (c *startDev) Run(ctx context.Context) error {
 	<-ctx.Done()
 	fmt.Println("Stopping …")
 	return stopAll(stops)
+}
+
+func (c *startDev) openStore(ctx context.Context) (*store, error) {
+	if c.Postgres != "" {
+		return openPostgres(ctx, c.Postgres)
+	}
+	return openSQLite(ctx, c.DBFilename, c.SQLitePragma)
 }
 
 // complete fills in what depends on other arguments and refuses addresses that the server could not take.

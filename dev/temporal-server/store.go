@@ -40,15 +40,18 @@ const retention = 30 * 24 * time.Hour
 // codec has sealed.
 const serverFiles os.FileMode = 0o600
 
-// store is the SQLite database that the server keeps everything in.
+// store is what the server keeps everything in: a SQLite database, or two databases of a PostgreSQL server.
 type store struct {
-	config *config.SQL
-	lock   io.Closer // nil in memory
+	name       string
+	config     *config.SQL
+	visibility *config.SQL // of the lists of workflows; SQLite keeps them in the same database
+	shards     int32
+	lock       io.Closer // of a SQLite file; otherwise nil
 }
 
-// openStore prepares the database in file, or in memory when file is empty. pragmas are NAME=VALUE arguments. A file is
+// openSQLite prepares the database in file, or in memory when file is empty. pragmas are NAME=VALUE arguments. A file is
 // locked against a second server until close.
-func openStore(ctx context.Context, file string, pragmas []string) (*store, error) {
+func openSQLite(ctx context.Context, file string, pragmas []string) (*store, error) {
 	attributes := map[string]string{}
 	for _, argument := range pragmas {
 		name, value, err := pair("--sqlite-pragma", argument, "NAME=VALUE")
@@ -57,7 +60,9 @@ func openStore(ctx context.Context, file string, pragmas []string) (*store, erro
 		}
 		attributes[strings.ToLower(name)] = value
 	}
-	s := &store{config: &config.SQL{PluginName: sqliteplugin.PluginName, ConnectAttributes: attributes}}
+	s := &store{name: sqliteplugin.PluginName, config: &config.SQL{PluginName: sqliteplugin.PluginName, ConnectAttributes: attributes}}
+	// Shards let transactions run next to each other. SQLite has one writer, so more than one shard would cost and gain nothing.
+	s.visibility, s.shards = s.config, 1
 	if file == "" {
 		attributes["mode"], attributes["cache"] = "memory", "shared"
 		s.config.DatabaseName = strconv.Itoa(rand.Int())

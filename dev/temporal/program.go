@@ -27,13 +27,16 @@ const sourceModule = "quartermaster/dev/temporal-server"
 // else the server of dev/temporal-server. That one is compiled once, which takes minutes, and kept in the user's cache
 // directory for every checkout that has the same sources. Program writes to progress what it does.
 func Program(ctx context.Context, progress io.Writer) (path string, err error) {
-	return find(os.Getenv, exec.LookPath, func() (string, error) {
-		source, err := sourceDir()
-		if err != nil {
-			return "", err
-		}
-		return compiled(ctx, source, progress)
-	})
+	return find(os.Getenv, exec.LookPath, func() (string, error) { return OwnProgram(ctx, progress) })
+}
+
+// OwnProgram returns the server of dev/temporal-server, as Program does when there is no other.
+func OwnProgram(ctx context.Context, progress io.Writer) (path string, err error) {
+	source, err := sourceDir()
+	if err != nil {
+		return "", err
+	}
+	return compiled(ctx, source, progress)
 }
 
 // find chooses one of the three programs.

@@ -35,6 +35,8 @@ type Options struct {
 	Namespace string
 	// DBFile is the SQLite file that keeps everything; its directory is created. "" = memory.
 	DBFile string
+	// PostgresURL is the PostgreSQL server that keeps everything, instead of SQLite. Only the program of OwnProgram can use one.
+	PostgresURL string
 	// IP to listen on; "" = 127.0.0.1.
 	IP string
 	// Port of the frontend's gRPC; 0 = a free one.
@@ -97,6 +99,9 @@ func start(ctx context.Context, program string, o Options) (*Server, error) {
 	s := &Server{options: o, output: &tail{}}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, o.arguments()...)
 	cmd.WaitDelay = time.Second
+	if o.PostgresURL != "" { // not an argument, which other users of the machine can read: the URL contains a password
+		cmd.Env = append(os.Environ(), "TEMPORAL_POSTGRES_URL="+o.PostgresURL)
+	}
 	var output io.Writer = s.output
 	var closers []io.Closer
 	if o.LogFile != "" {

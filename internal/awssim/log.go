@@ -2,8 +2,11 @@ package awssim
 
 import (
 	"cmp"
+	"hash/fnv"
+	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -29,6 +32,7 @@ type Request struct {
 	AccountID    string    `json:"account_id"` // the account that was addressed
 	Service      string    `json:"service"`    // the scope that the request was signed for
 	Operation    string    `json:"operation"`
+	Input        string    `json:"input"` // a digest of what was asked: requests that ask for the same have the same
 	CallerARN    string    `json:"caller_arn"`
 	InvocationID string    `json:"invocation_id"`
 	Attempt      int       `json:"attempt"`
@@ -47,6 +51,14 @@ func (s *Sim) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Request(nil), s.requests...)
+}
+
+// digest returns what distinguishes a request from others of its operation. S3 names its resources in the URL.
+func (c *call) digest() string {
+	hash := fnv.New64a()
+	_, _ = io.WriteString(hash, c.http.Method+" "+c.http.URL.RequestURI()+"\n")
+	_, _ = hash.Write(c.body)
+	return strconv.FormatUint(hash.Sum64(), 16)
 }
 
 func appendBounded[T any](log []T, entry T) []T {

@@ -200,7 +200,7 @@ func (c *call) answer() (*response, *Fault) {
 		}
 	}
 	s.requests = appendBounded(s.requests, Request{
-		Time: s.now(), AccountID: c.accountID, Service: c.service, Operation: c.name, CallerARN: c.caller.arn,
+		Time: s.now(), AccountID: c.accountID, Service: c.service, Operation: c.name, Input: c.digest(), CallerARN: c.caller.arn,
 		InvocationID: c.invocation, Attempt: c.attempt, Decision: decision,
 	})
 	return out, fault

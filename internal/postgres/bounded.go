@@ -30,19 +30,20 @@ const (
 // connection of the pool is therefore known before its next use.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// bounded connects like pq and limits the time of every use of a connection.
+// bounded connects like pq, limits the time of every use of a connection, and keeps statements prepared.
 type bounded struct {
 	*pq.Connector
 	callLimit time.Duration // of one call; 0: as long as its context
+	prepares  bool
 }
 
-func newBounded(dsn string, callLimit time.Duration) (*bounded, error) {
+func newBounded(dsn string, callLimit time.Duration, prepares bool) (*bounded, error) {
 	connector, err := pq.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
 	connector.Dialer(&dialer{net.Dialer{KeepAliveConfig: keepAlive}})
-	return &bounded{connector, callLimit}, nil
+	return &bounded{connector, callLimit, prepares}, nil
 }
 
 // Connect opens a connection.
@@ -58,7 +59,11 @@ func (b *bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: lib/pq returned an unexpected connection: %T", errConnect, opened)
 	}
-	return &conn{pqConn: pqOpened, wire: w, limit: b.callLimit}, nil
+	c := &conn{pqConn: pqOpened, wire: w, limit: b.callLimit}
+	if b.prepares {
+		c.prepared = map[string]*stmt{}
+	}
+	return c, nil
 }
 
 // wireKey is the context key that passes the wire to the dialer of pq.
@@ -165,7 +170,8 @@ type conn struct {
 	pqConn
 	wire     *wire
 	limit    time.Duration
-	readOnly bool
+	prepared map[string]*stmt // by their text: see statement; nil: none
+	unusable bool
 }
 
 func (c *conn) bound(ctx context.Context) (done func()) {
@@ -176,19 +182,19 @@ func (c *conn) bound(ctx context.Context) (done func()) {
 // failover.
 var errReadOnly = errors.New("the server does not let us write")
 
-// seen marks the connection as read-only when the error of a statement says so. database/sql then discards it, and
+// seen marks the connection as unusable when the error of a statement says that the server accepts no writes. database/sql then discards it, and
 // the next connection leads to the server that is the primary now.
 func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	refusal := pq.As(err)
 	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {
 		return err
 	}
-	c.readOnly = true
+	c.unusable = true
 	return fmt.Errorf("%w: %w", errReadOnly, err)
 }
 
 // IsValid reports whether the connection may be used again.
-func (c *conn) IsValid() bool { return !c.readOnly && c.pqConn.IsValid() }
+func (c *conn) IsValid() bool { return !c.unusable && c.pqConn.IsValid() }
 
 // Close closes the connection.
 func (c *conn) Close() error {
@@ -206,6 +212,13 @@ func (c *conn) Ping(ctx context.Context) error {
 
 // ExecContext runs a statement.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if s, err := c.statement(ctx, query, args); s != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		result, err := s.ExecContext(ctx, args)
+		return result, c.stale(err)
+	}
 	done := c.bound(ctx)
 	defer done()
 	result, err := c.pqConn.ExecContext(ctx, query, args)
@@ -214,6 +227,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext runs a query. Its rows are bounded by the same context.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if s, err := c.statement(ctx, query, args); s != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		found, err := s.QueryContext(ctx, args)
+		return found, c.stale(err)
+	}
 	done := c.bound(ctx)
 	defer done()
 	return c.rows(ctx)(c.pqConn.QueryContext(ctx, query, args))
@@ -290,7 +310,8 @@ func (s *stmt) Close() error {
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	done := s.conn.bound(ctx)
 	defer done()
-	return s.pqStmt.ExecContext(ctx, args)
+	result, err := s.pqStmt.ExecContext(ctx, args)
+	return result, s.conn.seen(err)
 }
 
 // QueryContext runs the query.

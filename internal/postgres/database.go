@@ -48,16 +48,20 @@ func (db *database) PingContext(ctx context.Context) error {
 
 // tx runs work in one transaction. The history rows that the transaction causes name the actor.
 func (db *database) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
-	return classify(ctx, db.runTx(ctx, actor, work))
+	return classify(ctx, db.runTx(ctx, work, setActorSQL, actor))
 }
 
-func (db *database) runTx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
+// setActorSQL names the actor of the history rows that the transaction causes.
+const setActorSQL = `SELECT set_config('qm.actor', $1, true)`
+
+// runTx runs work in one transaction, after the statement that sets the actor and takes the lock.
+func (db *database) runTx(ctx context.Context, work func(*sqlx.Tx) error, begin string, args ...any) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
-	if _, err := tx.ExecContext(ctx, `SELECT set_config('qm.actor', $1, true)`, actor); err != nil {
+	if _, err := tx.ExecContext(ctx, begin, args...); err != nil {
 		return err
 	}
 	if err := work(tx); err != nil {
@@ -69,8 +73,8 @@ func (db *database) runTx(ctx context.Context, actor string, work func(*sqlx.Tx)
 // A pool has one advisory lock, held until the transaction ends. A transaction that matches the stock of the pool
 // to its queue takes it exclusively. A transaction that appends to the queue shares it.
 const (
-	lockPoolSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`
-	sharePoolSQL = `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $1, 0))`
+	lockPoolSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $2, 0)), set_config('qm.actor', $1, true)`
+	sharePoolSQL = `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $2, 0)), set_config('qm.actor', $1, true)`
 )
 
 // connectionsPerPool is how many connections of this process may hold a pool's lock or wait for it.
@@ -96,12 +100,7 @@ func (db *database) lockedTx(ctx context.Context, actor string, pool provision.P
 		return classify(ctx, fmt.Errorf("waiting for the lock of pool %s: %w", pool, ctx.Err()))
 	}
 	defer func() { <-gate }()
-	return db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, lock, pool.String()); err != nil {
-			return err
-		}
-		return work(tx)
-	})
+	return classify(ctx, db.runTx(ctx, work, lock, actor, pool.String()))
 }
 
 // gate returns the channel that counts the connections which the pool uses.

@@ -74,7 +74,9 @@ const (
 )
 
 // Open connects to a PostgreSQL URL (postgres://user@host/db?sslmode=…). Unless the URL sets other limits, a
-// statement may take 10 seconds and wait 3 seconds for a lock, and a transaction may idle for 30 seconds.
+// statement may take 10 seconds and wait 3 seconds for a lock, and a transaction may idle for 30 seconds. Connections keep
+// their statements prepared, unless the URL has binary_parameters=yes, which poolers need that give each transaction another
+// connection.
 func Open(ctx context.Context, databaseURL string) (*DB, error) {
 	connections, err := open(ctx, databaseURL, map[string]string{
 		"statement_timeout":                   "10s",
@@ -109,7 +111,7 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 	if err != nil {
 		return nil, fmt.Errorf("the database URL: %w", err)
 	}
-	connector, err := newBounded(u.String(), limit)
+	connector, err := newBounded(u.String(), limit, query.Get("binary_parameters") != "yes")
 	if err != nil {
 		return nil, fmt.Errorf("the database URL: %w", err)
 	}

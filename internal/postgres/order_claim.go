@@ -23,6 +23,20 @@ const enqueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
 WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 
+// fits is true when a Ready account fits an order o, and the claims of its pool are not suspended.
+const fits = `(EXISTS (SELECT 1 FROM account_models m CROSS JOIN LATERAL (
+        SELECT 1 FROM accounts a
+        WHERE a.provider = o.provider AND a.marketplace = o.marketplace AND a.environment = o.environment AND a.status = 'ready'
+          AND a.model = m.id
+        ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
+    ) ready WHERE m.id = COALESCE(o.model, m.id))
+    AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = o.provider AND p.marketplace = o.marketplace
+        AND p.environment = o.environment AND p.claims_suspended_at IS NOT NULL))`
+
+const claimingSQL = `
+SELECT o.provider, o.marketplace, o.environment, o.state, o.state = 'accepted' AND ` + fits + ` AS fits
+FROM orders o WHERE o.provider = $1 AND o.id = $2`
+
 // Claim assigns the oldest Ready account of the pool that fits to the order, unless an older order waits for it. A
 // repeat returns the same account. Without stock the order keeps its place in the queue, and Claim.Account is nil.
 // An order that has ended gets no account (CodeOrderNotInProgress), so a late attempt cannot take one. An order
@@ -31,20 +45,24 @@ WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 //
 // A claim without stock costs the same however many orders wait, and does not wait for other claims of the pool.
 func (s Orders) Claim(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
-	var o queuedOrder
-	if err := s.db.GetContext(ctx, &o, queuedOrderSQL, key.Provider, key.ID); err != nil {
+	var o struct {
+		queuedOrder
+		Fits bool `db:"fits"` // it has no place in the queue yet, and a Ready account fits it
+	}
+	if err := s.db.GetContext(ctx, &o, claimingSQL, key.Provider, key.ID); err != nil {
 		return claim, notFound(err, "order %s", key)
 	}
-	switch o.State {
-	case provision.Accepted:
-		if err := s.enqueue(ctx, o.Pool, key); err != nil {
-			return claim, err
-		}
-	case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired, provision.Compensating:
-	default:
-		return claim, noClaim(o.State)
+	switch {
+	case o.Fits:
+		claim.Woken, err = s.enqueueAndMatch(ctx, o.Pool, key)
+	case o.State == provision.Accepted:
+		claim.Woken, err = s.enqueue(ctx, o.Pool, key)
+	case o.State == provision.WaitingForAccount:
+		claim.Woken, err = s.matchStock(ctx, o.Pool, key)
+	case o.State.Ended():
+		err = noClaim(o.State)
 	}
-	if claim.Woken, err = s.matchStock(ctx, o.Pool, key); err != nil {
+	if err != nil {
 		return claim, err
 	}
 	var mine struct {
@@ -67,75 +85,41 @@ func noClaim(state provision.OrderState) error {
 		Reason: fmt.Sprintf("the order is %s and cannot claim an account", state)}
 }
 
+// enqueueAndMatch gives an accepted order its place in the queue and matches the stock, in one transaction.
+func (s Orders) enqueueAndMatch(ctx context.Context, pool provision.Pool, key provision.OrderKey) (woken []provision.OrderKey, err error) {
+	err = s.db.poolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) (err error) {
+		if _, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		woken, err = match(ctx, tx, pool, key)
+		return err
+	})
+	return woken, err
+}
+
 // enqueue gives an accepted order its place in the queue. Orders that arrive at the same time do not wait for each
 // other. But the stock is matched before or after all of them, so no earlier place becomes visible after a later
-// one was served.
-func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) error {
-	return s.db.sharedPoolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) error {
+// one was served. The order may get stock that arrived just before its place became visible.
+func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) (woken []provision.OrderKey, err error) {
+	err = s.db.sharedPoolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s.matchStock(ctx, pool, key)
 }
-
-// queueHeadSQL selects the order that has waited longest among those that some Ready account of the pool fits. It
-// selects none while the claims of the pool are suspended. For each model with a Ready account it looks only at
-// the oldest order, and at the oldest order that accepts any model (model ”), so orders for other models cost
-// nothing.
-const queueHeadSQL = `
-WITH ready AS (
-    SELECT m.id AS model FROM account_models m CROSS JOIN LATERAL (
-        SELECT 1 FROM accounts a
-        WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND a.model = m.id
-        ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
-    ) stock
-    WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3
-        AND p.claims_suspended_at IS NOT NULL)
-), served AS (
-    SELECT model FROM ready UNION ALL SELECT '' WHERE EXISTS (SELECT 1 FROM ready)
-)
-SELECT oldest.id, served.model
-FROM served CROSS JOIN LATERAL (
-    SELECT o.id, o.queue_position FROM orders o
-    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account' AND COALESCE(o.model,
-        '') = served.model
-    ORDER BY o.queue_position LIMIT 1
-) oldest
-ORDER BY oldest.queue_position LIMIT 1`
-
-// serveSQL assigns the oldest account that fits to the order $4, if that order still waits: one of the model $5,
-// or of any model when $5 is empty. SKIP LOCKED passes over an account that an operator is changing. If the order
-// held the account before and gave it back, the records of those steps are deleted, because they would prevent the
-// order from taking the steps again.
-const serveSQL = `
-WITH head AS (
-    SELECT o.provider, o.id FROM orders o
-    WHERE o.provider = $1 AND o.id = $4 AND o.state = 'waiting_for_account' FOR NO KEY UPDATE
-), oldest AS (
-    SELECT a.id FROM accounts a JOIN head USING (provider)
-    WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND ($5 = '' OR a.model = $5)
-    ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1 FOR UPDATE OF a SKIP LOCKED
-), claimed AS (
-    UPDATE accounts a SET status = 'provisioning', order_id = head.id, reason = ''
-    FROM oldest, head WHERE a.id = oldest.id
-    RETURNING a.id
-), forgotten AS (
-    DELETE FROM order_steps s USING head, claimed
-    WHERE s.provider = head.provider AND s.order_id = head.id AND s.account_id = claimed.id
-), served AS (
-    UPDATE orders o SET state = 'provisioning', step = 'inspect_account'
-    FROM head, claimed WHERE o.provider = head.provider AND o.id = head.id
-    RETURNING o.id
-)
-SELECT EXISTS (SELECT 1 FROM head) AS waited, EXISTS (SELECT 1 FROM served) AS served`
 
 // matchStock matches the stock of the pool to its queue. It takes a lock only when there is something to match. It
 // returns the orders that got an account, except the caller's own.
 func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
-	switch head, err := headOf(ctx, s.db, pool); {
-	case err != nil:
-		return nil, err
-	case head == nil:
+	var head provision.OrderKey
+	switch err := s.db.GetContext(ctx, &head, queueHeadSQL, pool.Provider, pool.Marketplace, pool.Environment); {
+	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the queue of pool %s: %w", pool, err)
 	}
 	err = s.db.poolTx(ctx, orderActor(self), pool, func(tx *sqlx.Tx) (err error) {
 		woken, err = match(ctx, tx, pool, self)
@@ -144,42 +128,74 @@ func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provis
 	return woken, err
 }
 
-// match assigns Ready accounts to waiting orders, first come, first served, until there are no more of one or the
-// other. It returns the orders that got one, except the caller's own. The pool must be locked.
+// queueHeadSQL selects the order that has waited longest among those that a Ready account of the pool fits. It selects none
+// while the claims of the pool are suspended. It looks only at the oldest order for each model, and at the oldest order that
+// accepts any model (model ”), so orders for other models cost nothing.
+const queueHeadSQL = `
+SELECT o.provider, o.id
+FROM (SELECT id FROM account_models UNION ALL SELECT '') wanted (model) CROSS JOIN LATERAL (
+    SELECT o.provider, o.id, o.marketplace, o.environment, o.model, o.queue_position FROM orders o
+    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account'
+      AND COALESCE(o.model, '') = wanted.model
+    ORDER BY o.queue_position LIMIT 1
+) o
+WHERE ` + fits + `
+ORDER BY o.queue_position LIMIT 1`
+
+// serveHeadSQL assigns the oldest account that fits to the head of the queue, if that order still waits. The oldest account is
+// the oldest among those of each model. SKIP LOCKED passes over an account that an operator is changing. If the order held the
+// account before and gave it back, the records of those steps are deleted, because they would prevent the order from taking
+// the steps again.
+const serveHeadSQL = `
+WITH head AS (` + queueHeadSQL + `
+), waiting AS (
+    SELECT o.provider, o.id, o.marketplace, o.environment, o.model FROM orders o JOIN head USING (provider, id)
+    WHERE o.state = 'waiting_for_account' FOR NO KEY UPDATE OF o
+), oldest AS (
+    SELECT a.id FROM waiting w CROSS JOIN account_models m CROSS JOIN LATERAL (
+        SELECT a.id, a.added_at, a.added_seq FROM accounts a
+        WHERE a.provider = w.provider AND a.marketplace = w.marketplace AND a.environment = w.environment AND a.status = 'ready'
+          AND a.model = m.id
+        ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) a
+    WHERE m.id = COALESCE(w.model, m.id)
+    ORDER BY a.added_at, a.added_seq LIMIT 1
+), claimed AS (
+    UPDATE accounts a SET status = 'provisioning', order_id = w.id, reason = '' FROM oldest, waiting w WHERE a.id = oldest.id
+    RETURNING a.id
+), forgotten AS (
+    DELETE FROM order_steps s USING waiting w, claimed
+    WHERE s.provider = w.provider AND s.order_id = w.id AND s.account_id = claimed.id
+), served AS (
+    UPDATE orders o SET state = 'provisioning', step = 'inspect_account'
+    FROM waiting w, claimed WHERE o.provider = w.provider AND o.id = w.id
+    RETURNING o.id
+)
+SELECT head.id, EXISTS (SELECT 1 FROM waiting) AS waited, EXISTS (SELECT 1 FROM served) AS served FROM head`
+
+// match assigns Ready accounts to waiting orders, first come, first served, until the caller's own order has one, or there are
+// no more accounts or orders. The orders that are left match themselves when they claim. match returns the orders that got an
+// account, except the caller's own. The pool must be locked.
 func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
 	for {
-		head, err := headOf(ctx, tx, pool)
-		if err != nil || head == nil {
-			return woken, err
+		var head struct {
+			ID             string
+			Waited, Served bool
 		}
-		var now struct{ Waited, Served bool }
-		if err := tx.GetContext(ctx, &now, serveSQL, pool.Provider, pool.Marketplace, pool.Environment, head.ID, head.Model); err != nil {
+		switch err := tx.GetContext(ctx, &head, serveHeadSQL, pool.Provider, pool.Marketplace, pool.Environment); {
+		case errors.Is(err, sql.ErrNoRows):
+			return woken, nil
+		case err != nil:
 			return nil, fmt.Errorf("matching the stock of pool %s: %w", pool, err)
 		}
 		served := provision.OrderKey{Provider: pool.Provider, ID: head.ID}
 		switch {
-		case now.Served && served != self:
+		case head.Served && served == self:
+			return woken, nil
+		case head.Served:
 			woken = append(woken, served)
-		case now.Waited && !now.Served:
+		case head.Waited:
 			return woken, nil // other transactions are changing the remaining accounts
 		}
 	}
-}
-
-// queueHead is the order that gets the next account, and the model that it accepts; empty means any.
-type queueHead struct {
-	ID    string          `db:"id"`
-	Model provision.Model `db:"model"`
-}
-
-// headOf returns nil when no Ready account of the pool fits an order that waits.
-func headOf(ctx context.Context, q queryer, pool provision.Pool) (*queueHead, error) {
-	var head queueHead
-	switch err := q.GetContext(ctx, &head, queueHeadSQL, pool.Provider, pool.Marketplace, pool.Environment); {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("reading the queue of pool %s: %w", pool, err)
-	}
-	return &head, nil
 }

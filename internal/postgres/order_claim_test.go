@@ -200,6 +200,35 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	}
 }
 
+// A claim that finds an account is one transaction, so that it waits for one commit.
+func TestAClaimThatFindsAnAccountIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
+	require.NotNil(t, claim(t, store, open(t, store, "one", "")).Account)
+	var states, transactions int
+	require.NoError(t, db.QueryRowContext(ctx, `SELECT count(*), count(DISTINCT xmin::text) FROM order_history
+		WHERE to_state IN ('waiting_for_account', 'provisioning')`).Scan(&states, &transactions))
+	require.Equal(t, 2, states)
+	require.Equal(t, 1, transactions)
+}
+
+// Claims without stock go through while another transaction shares the pool's lock, so they do not take it alone.
+func TestClaimsWithoutStockDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	createAccounts(t, store, provision.ModelECAM, 1, 1)
+	first, second := open(t, store, "first", provision.ModelSPAM), open(t, store, "second", provision.ModelSPAM)
+	holder, err := db.BeginTxx(ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = holder.Rollback() }()
+	_, err = holder.ExecContext(ctx, `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $1, 0))`, pool.String())
+	require.NoError(t, err)
+	for _, key := range []provision.OrderKey{first, second, first} {
+		require.Nil(t, claim(t, store, key).Account)
+	}
+}
+
 // unexpected is an error that does not only say that something may not be done now.
 func unexpected(err error) error {
 	_, isFailure := errors.AsType[*provision.Failure](err)

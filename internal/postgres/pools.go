@@ -228,7 +228,7 @@ func poolArgs(c provision.PoolConfig) []any {
 }
 
 // asObject encodes a map as a JSON object; a nil map is an empty object.
-func asObject[V any](m map[provision.Model]V) []byte {
+func asObject[V any](m map[provision.Model]V) string {
 	if m == nil {
 		m = map[provision.Model]V{}
 	}

@@ -42,13 +42,14 @@ func affected(result sql.Result, err error) (bool, error) {
 	return n > 0, err
 }
 
-// asJSON encodes a value of package provision's types, which never fails.
-func asJSON(v any) []byte {
+// asJSON encodes a value of package provision's types, which never fails. It returns a string, because lib/pq may send bytes in
+// PostgreSQL's binary format, which is another one for jsonb.
+func asJSON(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("encoding %T: %v", v, err))
 	}
-	return text
+	return string(text)
 }
 
 // decode decodes a jsonb column. For NULL it leaves into unchanged.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	measure "quartermaster/dev/bench"
 	"quartermaster/dev/stack"
 )
 
@@ -37,6 +38,12 @@ type cli struct {
 		Again  bool   `help:"Record existing histories again; before the first release only."`
 	} `cmd:"" help:"Record the missing workflow histories of the replay tests."`
 
+	Bench bench `cmd:"" help:"Measure the product next to its limits, and print a table."`
+
+	BareWorker struct {
+		Address string `arg:""`
+	} `cmd:"" hidden:"" help:"Run the worker of Bare8."`
+
 	Screenshots struct {
 		Folder string `arg:"" help:"Folder of the pictures." default:"../docs/images" type:"path"`
 	} `cmd:"" help:"Take pictures of orders in Temporal's Web UI, for the documents. Needs Chromium."`
@@ -52,6 +59,10 @@ func main() {
 		err = run(ctx, c.options, false)
 	case "demo":
 		err = run(ctx, c.options, true)
+	case "bench":
+		err = c.Bench.run(ctx)
+	case "bare-worker <address>":
+		err = measure.BareWorker(ctx, c.BareWorker.Address)
 	case "screenshots <folder>", "screenshots":
 		err = playground(ctx, func(p *stack.Playground) error { return p.Screenshots(ctx, c.Screenshots.Folder) })
 	default:
