@@ -27,19 +27,20 @@ type Limits struct {
 	Account map[string]Limit // by operation of Account Management; one that is missing has no limit
 }
 
-// DefaultLimits returns AWS's own limits of Account Management, the stricter ones where the pages of the documentation differ. AWS does not
-// publish those of IAM; 5 per second has proved harmless.
+// DefaultLimits returns AWS's own limits of Account Management, the stricter ones where the pages of the documentation differ, each with a
+// burst that is one call smaller, because calls do not arrive as regularly as they are sent. AWS does not publish the limits of IAM; 5
+// per second has proved harmless.
 // Source: AWS Account Management Reference Guide, "Quotas".
 func DefaultLimits() Limits {
 	return Limits{
 		IAM: Limit{PerSecond: 5, Burst: 10},
 		Account: map[string]Limit{
-			"GetAccountInformation":  {PerSecond: 3, Burst: 3},
-			"GetContactInformation":  {PerSecond: 3, Burst: 5},
-			"PutContactInformation":  {PerSecond: 1, Burst: 2},
-			"GetAlternateContact":    {PerSecond: 3, Burst: 5},
-			"PutAlternateContact":    {PerSecond: 1, Burst: 6},
-			"DeleteAlternateContact": {PerSecond: 1, Burst: 6},
+			"GetAccountInformation":  {PerSecond: 3, Burst: 2},
+			"GetContactInformation":  {PerSecond: 3, Burst: 4},
+			"PutContactInformation":  {PerSecond: 1, Burst: 1},
+			"GetAlternateContact":    {PerSecond: 3, Burst: 4},
+			"PutAlternateContact":    {PerSecond: 1, Burst: 5},
+			"DeleteAlternateContact": {PerSecond: 1, Burst: 5},
 		},
 	}
 }
