@@ -50,23 +50,18 @@ func TestTheCallsOfAnOrder(t *testing.T) {
 // The first order of a worker reads AWS's own policies, and the next ones within the hour do not.
 func TestPoliciesOfAWSAreReadOnce(t *testing.T) {
 	t.Parallel()
-	w := setup(t, defaultPool)
-	for range 3 {
-		_, err := run(w, w.acts.Inspect, w.w)
-		require.NoError(t, err)
-	}
-	require.Equal(t, len(w.w.Settings.UserPolicyARNs), w.called("GetPolicy"))
-	require.Equal(t, len(w.w.Settings.UserPolicyARNs), w.called("GetPolicyVersion"))
-	w.w.Settings.PermissionsBoundary = boundaryARN
-	w.edit(func(a *awssim.Account) {
-		a.PolicyDocuments = map[string]string{
+	w := setup(t, defaultPool, func(from *initialState) {
+		from.w.Settings.PermissionsBoundary = boundaryARN
+		from.account.PolicyDocuments = map[string]string{
 			boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
 	})
-	for range 2 {
-		_, err := run(w, w.acts.Inspect, w.w)
+	for range 3 {
+		_, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 	}
-	require.Equal(t, len(w.w.Settings.UserPolicyARNs)+2, w.called("GetPolicy"), "the account's own policy is read every time")
+	const ofAWS, boundaries = 2, 3 // a policy of the account is read every time
+	require.Equal(t, ofAWS+boundaries, w.called("GetPolicy"))
+	require.Equal(t, ofAWS+boundaries, w.called("GetPolicyVersion"))
 }
 
 // Each of the reads is answered only when all have been sent.
@@ -78,12 +73,12 @@ func TestIndependentReadsAreSentInParallel(t *testing.T) {
 		n     int // how many requests
 	}{
 		"inspect": {func(w *fixture) error {
-			_, err := once(w, 1, w.acts.Inspect, w.w)
+			_, err := once(w, 1, w.acts.Inspect, w.work())
 			return err
 		}, []string{"GetAccountInformation", "ListAccountAliases", "GetContactInformation", "GetAlternateContact", "ListUsers",
 			"GetAccountPasswordPolicy", "GetPolicy"}, 9},
 		"contacts": {func(w *fixture) error {
-			_, err := once(w, 1, w.acts.SetContacts, SetContacts{Assignment: w.w})
+			_, err := once(w, 1, w.acts.SetContacts, SetContacts{Work: w.work()})
 			return err
 		}, []string{"GetAlternateContact"}, 3},
 		"verification": {func(w *fixture) error {
@@ -133,7 +128,7 @@ func TestTheFirstFailureOfParallelReadsIsThatOfTheList(t *testing.T) {
 		w.sim.Inject(awssim.Fault{Operation: operation, Kind: awssim.AccessDenied})
 	}
 	w.sim.Inject(awssim.Fault{Operation: "GetAccountInformation", Kind: awssim.Slow, Delay: 100 * time.Millisecond})
-	_, err := once(w, 1, w.acts.Inspect, w.w)
+	_, err := once(w, 1, w.acts.Inspect, w.work())
 	w.requireFailure(err, provision.CodeAccountSuspended)
 }
 
@@ -145,9 +140,9 @@ func TestAnOrderStaysWithinAWSsLimits(t *testing.T) {
 		from.cloud.Limits = awscloud.DefaultLimits()
 	})
 	w.sim.Inject(awssim.Fault{Operation: "PutAlternateContact", Kind: awssim.Throttle, Times: 2})
-	inspected, err := once(w, 1, w.acts.Inspect, w.w)
+	inspected, err := once(w, 1, w.acts.Inspect, w.work())
 	require.NoError(t, err)
-	_, err = once(w, 1, w.acts.SetContacts, done{inspected: inspected}.setContacts(w.w))
+	_, err = once(w, 1, w.acts.SetContacts, done{inspected: inspected}.setContacts(w.work()))
 	require.NoError(t, err, "a throttled contact is written again in the same attempt")
 	w.mustDo()
 	for _, r := range w.sim.Requests() {

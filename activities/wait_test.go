@@ -35,7 +35,7 @@ func TestWaitStableNeedsTwoReadsInARow(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Nth: 2, Kind: awssim.StaleRead})
-	_, err := once(w, 1, w.acts.SetAlias, w.w)
+	_, err := once(w, 1, w.acts.SetAlias, w.work())
 	require.NoError(t, err)
 	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity", "CreateAccountAlias",
 		"ListAccountAliases", "ListAccountAliases", // seen, and then not
@@ -50,7 +50,7 @@ func TestWaitShownNeedsTwoReadsInARowOnlyAfterOneThatDidNotShowIt(t *testing.T) 
 		if stale > 0 {
 			w.sim.Inject(awssim.Fault{Operation: "GetExport", Times: stale, Kind: awssim.StaleRead})
 		}
-		_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 		require.NoError(t, err)
 		require.Equal(t, want, w.called("GetExport"), "after %d stale reads", stale)
 	}
@@ -95,9 +95,9 @@ func TestPausesGrow(t *testing.T) {
 func TestWhatIsNotVisibleInTimeIsRetried(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	user, err := once(w, 1, w.acts.CreateUser, w.w)
+	user, err := once(w, 1, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
-	in := EnableSignIn{Assignment: w.w, User: user}
+	in := EnableSignIn{Work: w.work(), User: user}
 	remove := w.sim.Inject(awssim.Fault{Operation: "GetLoginProfile", Kind: awssim.StaleRead})
 	for attempt := range int32(2) {
 		_, err = once(w, attempt+1, w.acts.EnableSignIn, in)
@@ -123,11 +123,11 @@ func TestPassingRefusalsAreAwaited(t *testing.T) {
 				w := setup(t, func(from *initialState) { from.timings.VisibleFor = 10 * time.Second })
 				fault.Operation, fault.Times = operation, 3
 				w.sim.Inject(fault)
-				user, err := once(w, 1, w.acts.CreateUser, w.w)
+				user, err := once(w, 1, w.acts.CreateUser, w.work())
 				require.NoError(t, err)
-				_, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+				_, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 				require.NoError(t, err)
-				_, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: user})
+				_, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: user})
 				require.NoError(t, err)
 			})
 		}
@@ -149,9 +149,9 @@ func TestAReportWhoseReplyWasLostIsAdopted(t *testing.T) {
 			w := setup(t, c.kind)
 			w.sim.Inject(awssim.Fault{Operation: c.create, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 			w.sim.Inject(awssim.Fault{Operation: c.list, Times: 3, Kind: awssim.StaleRead})
-			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 			w.requireFailure(err, provision.CodeAWSUnavailable)
-			report, err := once(w, 2, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			report, err := once(w, 2, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 			require.NoError(t, err)
 			require.Equal(t, w.w.reportName(), report.Name)
 			require.Equal(t, 1, w.effects(c.create))
