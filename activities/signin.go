@@ -145,8 +145,8 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	return string(opened), err
 }
 
-// demandedLength returns the length of a password that the account's policy accepts. Every generated password satisfies the rest of a
-// policy, and all of AWS's default policy.
+// demandedLength returns the length of a password that the account's policy accepts. Every generated password satisfies the other rules of
+// a policy, and AWS's default policy.
 func demandedLength(ctx context.Context, s *awscloud.Session) (int, error) {
 	out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
 	if err != nil || out.PasswordPolicy == nil {
