@@ -10,9 +10,10 @@ CREATE TABLE orders (
     nonce          uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL,
     request        jsonb NOT NULL,
-    first_request  jsonb,
+    earlier_requests jsonb NOT NULL DEFAULT '[]',
     request_sha256 bytea NOT NULL,
     settings       jsonb,
+    earlier_settings jsonb NOT NULL DEFAULT '[]',
     state          text NOT NULL DEFAULT 'accepted',
     state_since    timestamptz NOT NULL DEFAULT now(),
     step           text NOT NULL DEFAULT '',
@@ -40,12 +41,14 @@ COMMENT ON COLUMN orders.nonce IS
     'value of the tag mp:order-nonce on everything that the order creates in AWS; what carries it belongs to the '
     'order';
 COMMENT ON COLUMN orders.created_at IS 'when the API accepted the order';
-COMMENT ON COLUMN orders.first_request IS 'the request before its first correction; NULL = never corrected';
+COMMENT ON COLUMN orders.earlier_requests IS 'the request before each correction, the first one first; empty = never corrected';
 COMMENT ON COLUMN orders.request_sha256 IS
     'SHA-256 of the first request: distinguishes a repeated order from another order with the same id';
 COMMENT ON COLUMN orders.settings IS
     'settings of the pool when the order was opened, which it keeps however long it runs; NULL = not opened yet, as '
     'after a row was restored';
+COMMENT ON COLUMN orders.earlier_settings IS
+    'the settings before each change that the order has read; what an attempt has created under them must be found again';
 COMMENT ON COLUMN orders.queue_position IS
     'place in the queue of the pool, drawn from orders_queue; kept when the order comes back to the queue';
 COMMENT ON COLUMN orders.refused_at IS
@@ -73,8 +76,9 @@ CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
 -- Lists the orders of a customer by page.
 CREATE INDEX orders_of_customer ON orders (provider, (request #>> '{customer,id}'), created_at DESC, id DESC)
     WHERE request #>> '{customer,id}' IS NOT NULL;
--- Counts the orders of a pool by state, and finds the oldest of a state.
-CREATE INDEX orders_by_state ON orders (provider, marketplace, environment, state, state_since);
+-- Lists the orders that have not ended, counts those of a pool by state, and finds the oldest of a state.
+CREATE INDEX orders_in_progress ON orders (provider, marketplace, environment, state, state_since)
+    WHERE state NOT IN ('completed', 'failed', 'cancelled');
 -- Finds the orders, and so the events, of a callback URL.
 CREATE INDEX orders_of_callback ON orders (provider, (request ->> 'callback_url')) WHERE request ->> 'callback_url' IS NOT NULL;
 -- Lists the orders that a filter selects, by pool, state and model; '' means the orders that accept any model.

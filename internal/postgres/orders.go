@@ -20,6 +20,15 @@ type Orders struct{ db *database }
 
 const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
 
+// settingsOf returns the settings that the pool has now. Errors: provision.ErrNotFound.
+func settingsOf(ctx context.Context, q queryer, pool provision.Pool) (settings provision.PoolSettings, err error) {
+	var row poolSettingsRow
+	if err := q.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return settings, notFound(err, "pool %s", pool)
+	}
+	return row.settings()
+}
+
 const openOrderSQL = `
 INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce, settings)
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
@@ -28,7 +37,11 @@ ON CONFLICT (provider, id) DO NOTHING`
 const openedSQL = `
 SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
-const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
+// keepSettingsSQL keeps the settings before, because attempts may have created something under them.
+const keepSettingsSQL = `
+UPDATE orders SET settings = $3,
+    earlier_settings = CASE WHEN settings IS NULL THEN earlier_settings ELSE earlier_settings || jsonb_build_array(settings) END
+WHERE provider = $1 AND id = $2 AND settings IS DISTINCT FROM $3::jsonb`
 
 // Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
 // those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
@@ -38,11 +51,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 	err = s.db.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		opened = provision.OpenedOrder{}
 		pool := order.Pool()
-		var now poolSettingsRow
-		if err := tx.GetContext(ctx, &now, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-			return notFound(err, "pool %s", pool)
-		}
-		settings, err := now.settings()
+		settings, err := settingsOf(ctx, tx, pool)
 		if err != nil {
 			return err
 		}
@@ -250,6 +259,9 @@ func (s Orders) orderViews(ctx context.Context, provider, query string, args ...
 	for _, step := range steps {
 		view := &views[index[step.OrderID]]
 		view.Steps = append(view.Steps, step.StepView)
+		if view.State == provision.Provisioning && step.AccountID == view.AccountID {
+			view.Step = step.Step // the last one that began
+		}
 	}
 	if !waiting {
 		return views, nil
@@ -280,8 +292,8 @@ type stockCount struct {
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+SELECT provider, marketplace, environment, model, status, coming, sum(n) AS count FROM pool_counts
+WHERE kind = 'account' AND provider = $1 GROUP BY provider, marketplace, environment, model, status, coming HAVING sum(n) > 0`
 
 const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
@@ -362,14 +374,4 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 		parts = append(parts, fmt.Sprintf("%d other model", other))
 	}
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// Count counts the orders of all pools by their state.
-func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }
