@@ -25,7 +25,7 @@ func measureFairness(ctx context.Context, s *servers, o Options) ([]Figure, erro
 	began := time.Now()
 	queued := make([]time.Duration, o.Queued)
 	var waiting errgroup.Group
-	if _, _, err := inFlight(ctx, o.Queued, concurrency, func(ctx context.Context, i int) error {
+	if _, err := inFlight(ctx, o.Queued, concurrency, func(ctx context.Context, i int) error {
 		return s.place(ctx, s.Client, big, fmt.Sprintf("f-%d", i))
 	}); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 )
@@ -141,7 +142,7 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 			another.ID = ""
 			refusedAs(t, store.Orders.Stop(ctx, key, "stop", test.why, another), provision.CodeTooLate)
 			require.Len(t, history(t, db), rows+2, "what is refused is not written down")
-			refusedAs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+			refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)), provision.CodeOrderNotInProgress)
 			if test.state != provision.Compensating {
 				createAccounts(t, store, provision.ModelSPAM, 2, 2)
 				_, err = store.Orders.Claim(ctx, key)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 )
@@ -268,7 +269,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 2:
 			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
 		case 3:
-			_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
+			_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
 		case 4:
 			_, err = store.Passwords.Keep(ctx, key, id, []byte("sealed"))
 		case 5:
@@ -285,7 +286,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 12:
 			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id, 0)
 		default:
-			err = store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)
+			err = pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepAlias, 1))
 		}
 		return unexpected(err)
 	}

@@ -20,7 +20,7 @@ func lostOrder(id string, status provision.OrderStatus) reconcile.Lost {
 	placed := order(id, "")
 	placed.Nonce = lostNonce
 	placed.AcceptedAt = placed.AcceptedAt.Add(-time.Hour)
-	return reconcile.Lost{Order: placed, Request: placed.Request, OrderStatus: status}
+	return reconcile.Lost{Order: placed, OrderStatus: status}
 }
 
 func soldWith(accountID string) provision.OrderStatus {
@@ -47,7 +47,9 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	const sold = "000000000002" // not the oldest: exactly the account that was sold
 	lost := lostOrder("lost", soldWith(sold))
-	lost.Request.ContactName = "Corrected Name"
+	corrected := lost.Order.Request
+	corrected.ContactName = "Corrected Name"
+	lost.Requests = []provision.Request{lost.Order.Request, corrected}
 	require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", "its row was lost"))
 
 	view, err := store.Orders.Get(ctx, lost.Order.Tenant(), lost.Order.ID)
@@ -56,7 +58,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	require.Equal(t, sold, view.AccountID)
 	require.Empty(t, view.Steps, "nothing is at work any more")
 	require.Equal(t, lost.Result, view.Result)
-	require.Equal(t, lost.Request, view.Request, "with its corrections")
+	require.Equal(t, corrected, view.Request, "with its corrections")
 	require.Equal(t, lost.Order.Request.Hash(), view.RequestHash, "a repeated POST is compared with what was placed")
 	require.Equal(t, lost.Order.AcceptedAt, view.AcceptedAt.UTC())
 	got, err := store.Accounts.Get(ctx, "acme", sold)

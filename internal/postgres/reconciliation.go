@@ -256,7 +256,7 @@ func (v violation) key() provision.OrderKey {
 // computed here and not in SQL.
 const requestsPage = 1000
 
-const requestColumns = `provider, id, state_since, COALESCE(first_request, request) AS request, request_sha256`
+const requestColumns = `provider, id, state_since, COALESCE(earlier_requests -> 0, request) AS request, request_sha256`
 
 const requestsSQL = `
 SELECT ` + requestColumns + ` FROM orders
@@ -366,7 +366,7 @@ FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status = 'allocated' AND o.state = 'completed' AND (a.id, o.id) > ($1, $2)
 UNION ALL
 SELECT ` + accountColumns + `, o.id AS holder, o.nonce, false AS present,
-       ARRAY[o.request ->> 'iam_user_name', COALESCE(o.first_request, o.request) ->> 'iam_user_name'] AS user_names,
+       ARRAY(SELECT r ->> 'iam_user_name' FROM jsonb_array_elements(o.earlier_requests || jsonb_build_array(o.request)) r) AS user_names,
        NULL, NULL, NULL, NULL
 FROM accounts a
 JOIN (SELECT DISTINCT account_id, provider, order_id FROM account_history WHERE order_id IS NOT NULL) e ON e.account_id = a.id

@@ -125,7 +125,7 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'work'`,
 			[]string{"request_hash_differs work"}},
 		"another first request": {
-			`UPDATE orders SET first_request = request || '{"iam_user_name": "intruder"}' WHERE id = 'asked'`,
+			`UPDATE orders SET earlier_requests = jsonb_build_array(request || '{"iam_user_name": "intruder"}') WHERE id = 'asked'`,
 			[]string{"request_hash_differs asked"}},
 		"another request of an order that ended long ago": {
 			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '1 year'

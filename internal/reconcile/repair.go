@@ -191,6 +191,6 @@ func (a *Reconciler) rewrite(ctx context.Context, f Finding, status func(Story) 
 	if err != nil {
 		return provision.Order{}, err
 	}
-	lost := Lost{Order: story.Order, Request: story.Request, OrderStatus: status(story)}
+	lost := Lost{Order: story.Order, Requests: story.Requests, Settings: story.Settings, OrderStatus: status(story)}
 	return story.Order, a.Orders.Restore(ctx, lost, Actor, f.What)
 }

@@ -86,7 +86,7 @@ func setup(t *testing.T) *orders {
 		require.NoError(t, err)
 	}
 	step := func(id string, account string, step provision.Step) {
-		require.NoError(t, store.Steps.Begin(ctx, key(id), account, step, 1))
+		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key(id), account, step, 1)))
 	}
 	failure := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "taken"}
 

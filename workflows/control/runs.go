@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -175,52 +174,6 @@ func (r Runs) eachEvent(ctx context.Context, key provision.OrderKey, run reconci
 		if err != nil {
 			return fmt.Errorf("reading the history of the workflow of order %s: %w", key, err)
 		}
-	}
-	return nil
-}
-
-// Story reads from the history of a run how its order was placed and corrected, and how it ended. Errors: reconcile.ErrSealed
-// when this process lacks the key that sealed the history.
-func (r Runs) Story(ctx context.Context, key provision.OrderKey, run reconcile.Run) (story reconcile.Story, err error) {
-	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, func(event *historypb.HistoryEvent) error {
-		return r.addTo(&story, event)
-	})
-	return story, err
-}
-
-// addTo adds to the story what an event says about the order.
-func (r Runs) addTo(story *reconcile.Story, event *historypb.HistoryEvent) error {
-	switch event.EventType {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-		err := r.open(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &story.Order)
-		story.Request = story.Order.Request
-		return err
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-		update := event.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput()
-		if update.GetName() != workflows.UpdateCorrect {
-			return nil
-		}
-		var correction workflows.Correction
-		err := r.open(update.GetArgs(), &correction)
-		story.Request = correction.Fields.Apply(story.Request)
-		return err
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-		story.Result = &provision.Result{}
-		return r.open(event.GetWorkflowExecutionCompletedEventAttributes().GetResult(), story.Result)
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-		var failure provision.Failure
-		failed := r.failures.FailureToError(event.GetWorkflowExecutionFailedEventAttributes().GetFailure())
-		if app, ok := errors.AsType[*temporal.ApplicationError](failed); ok && app.HasDetails() && app.Details(&failure) == nil &&
-			failure.Code != "" {
-			story.Failure = &failure
-		}
-	}
-	return nil
-}
-
-func (r Runs) open(payloads *commonpb.Payloads, into any) error {
-	if err := r.payloads.FromPayloads(payloads, into); err != nil {
-		return fmt.Errorf("%w: %w", reconcile.ErrSealed, err)
 	}
 	return nil
 }

@@ -181,6 +181,7 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	}
 	corrected := placed.Request
 	corrected.AccountAlias = better
+	requests := []provision.Request{placed.Request, corrected}
 	result := provision.Result{AccountID: "000000000007", AccountAlias: better}
 	completed := &historypb.WorkflowExecutionCompletedEventAttributes{Result: seal(result)}
 	f.Histories["run-1"] = append(begun, &historypb.HistoryEvent{
@@ -191,7 +192,7 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	})
 	story, err := runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
-	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Result: &result}, story)
+	require.Equal(t, reconcile.Story{Order: placed, Requests: requests, Result: &result}, story)
 
 	why := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
 	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true,
@@ -199,7 +200,7 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	f.Histories["run-1"] = append(begun[:3:3], failedEvent(runs.failures.ErrorToFailure(failed)))
 	story, err = runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
-	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Failure: &why}, story)
+	require.Equal(t, reconcile.Story{Order: placed, Requests: requests, Failure: &why}, story)
 
 	key[0]++
 	other, err := secrets.NewRing(secrets.Key{ID: "k2", Secret: key})
