@@ -18,9 +18,9 @@ const template = "reads-template"
 // replaces more.
 const copySQL = `
 INSERT INTO %[1]s OVERRIDING USER VALUE
-SELECT (jsonb_populate_record(NULL::%[1]s,
-	replace(replace(to_jsonb(t)::text, $3, 'sold-' || n), a.id, '2220' || to_char(n, 'FM00000000'))::jsonb || %[2]s)).*
-FROM generate_series($1::int, $2::int) n, accounts a, %[1]s t WHERE a.order_id = $3 AND t.%[3]s = $3`
+SELECT copied.* FROM generate_series($1::int, $2::int) n, accounts a, %[1]s t, LATERAL jsonb_populate_record(NULL::%[1]s,
+	replace(replace(to_jsonb(t)::text, $3, 'sold-' || n), a.id, '2220' || to_char(n, 'FM00000000'))::jsonb || %[2]s) copied
+WHERE a.order_id = $3 AND t.%[3]s = $3`
 
 // sellSQL makes completed orders and their accounts, as copies of a real one with all of its rows.
 var sellSQL = []string{
