@@ -47,13 +47,26 @@ type Sealer interface {
 	Open(sealed []byte, purpose string) ([]byte, error)
 }
 
-// Assignment is an account that an order holds: the input of every activity that works in an account.
-type Assignment struct {
-	Order    provision.OrderKey     `json:"order"`
-	Nonce    string                 `json:"nonce"`
-	Request  provision.Request      `json:"request"`
-	Settings provision.PoolSettings `json:"settings"`
-	Account  provision.Account      `json:"account"`
+// Work names the work of an order in an account: the input of every activity that works in an account. The database has the rest.
+type Work struct {
+	Order     provision.OrderKey `json:"order"`
+	AccountID string             `json:"account_id"`
 	// Until is when an undo stops retrying what AWS refuses. It is zero for a step, and for the last attempt of an undo.
 	Until time.Time `json:"until,omitzero"`
+	// Kept is the assignment of an undo that was kept, because the order may have been corrected since, for another account. Nil: the
+	// one that the database has.
+	Kept *provision.Assignment `json:"kept,omitempty"`
+}
+
+// Assignment is what an attempt in an account works from.
+type Assignment provision.Assignment
+
+// assigned returns the assignment of the work. now is the one that the database has.
+func (in Work) assigned(now provision.Assignment) Assignment {
+	if in.Kept == nil {
+		return Assignment(now)
+	}
+	kept := Assignment(*in.Kept)
+	kept.Account = now.Account
+	return kept
 }

@@ -13,13 +13,13 @@ import (
 
 // SetAlias gives the account the ordered alias. AWS replaces an earlier alias silently; the journal keeps it.
 // Source: AWS Account Management Reference Guide, "Create an account alias".
-func (a *Activities) SetAlias(ctx context.Context, in Assignment) (struct{}, error) {
-	return struct{}{}, a.step(ctx, in, provision.StepAlias, func(ctx context.Context) error {
-		s, err := a.openSession(ctx, in)
+func (a *Activities) SetAlias(ctx context.Context, in Work) (struct{}, error) {
+	return struct{}{}, a.step(ctx, in, provision.StepAlias, func(ctx context.Context, w Assignment) error {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
-		alias := in.Request.AccountAlias
+		alias := w.Request.AccountAlias
 		current, err := currentAlias(ctx, s)
 		if err != nil {
 			return err
@@ -58,19 +58,19 @@ func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias
 
 // RestoreAlias is the input of the activity RestoreAlias.
 type RestoreAlias struct {
-	Assignment
+	Work
 	Alias string `json:"alias,omitempty"` // the account's alias before the order; empty: it had none
 }
 
 // RestoreAlias gives the account its earlier alias back. It first deletes the ordered alias: the deletion succeeds only if the account
 // still has that alias, while a list may show an old state.
 func (a *Activities) RestoreAlias(ctx context.Context, in RestoreAlias) (Undone, error) {
-	return a.undo(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) ([]string, error) {
-		ordered, earlier := in.Request.AccountAlias, in.Alias
+	return a.undo(ctx, in.Work, provision.StepAlias, func(ctx context.Context, w Assignment) ([]string, error) {
+		ordered, earlier := w.Request.AccountAlias, in.Alias
 		if ordered == earlier {
 			return nil, nil
 		}
-		s, err := a.openSession(ctx, in.Assignment)
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return nil, err
 		}

@@ -13,12 +13,12 @@ func TestAnAliasOfAnotherAccountIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, attempt := range []int32{1, 2} {
 		w := setup(t, func(from *initialState) { from.w.Request.AccountAlias = "taken-alias" })
-		_, err := once(w, attempt, w.acts.SetAlias, w.w)
+		_, err := once(w, attempt, w.acts.SetAlias, w.work())
 		failure := w.requireFailure(err, provision.CodeAliasTaken)
 		require.Equal(t, "aws_account_alias", failure.Field)
 		require.Equal(t, "taken-alias", failure.Value)
 		require.Equal(t, "EntityAlreadyExists", failure.AWSCode)
-		undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, "old-alias"})
+		undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.work(), "old-alias"})
 		require.NoError(t, err)
 		require.Empty(t, undone.Notes)
 		w.requireRestored()
@@ -56,12 +56,12 @@ func TestRestoreAlias(t *testing.T) {
 					Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}
 			w.edit(func(a *awssim.Account) { a.Alias = c.now })
 			for range 2 {
-				undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, journal.Alias})
+				undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.work(), journal.Alias})
 				require.NoError(t, err)
 				require.Len(t, undone.Notes, c.notes)
 				require.Equal(t, c.want, w.account().Alias)
 			}
-			verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: journal})
+			verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work(), Journal: journal})
 			require.NoError(t, err)
 			if c.leftover == "" {
 				require.Empty(t, verified.Leftovers)
@@ -77,12 +77,12 @@ func TestAnEarlierAliasThatWasTakenIsALeftover(t *testing.T) {
 	w := setup(t)
 	d := w.mustDo()
 	w.updateOther(func(a *awssim.Account) { a.Alias = "old-alias" })
-	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
+	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.work(), d.inspected.Journal.Alias})
 	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "earlier alias")
 	require.Equal(t, 1, w.effects("DeleteAccountAlias"))
 	require.Empty(t, w.account().Alias)
-	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work(), Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the account has no alias, but had one before the order")
 }

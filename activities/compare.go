@@ -12,13 +12,9 @@ import (
 
 // CompareWithJournal is the input of the activity CompareWithJournal.
 type CompareWithJournal struct {
-	Assignment
-	Journal provision.Journal `json:"journal"`
-	// EarlierRequests and Written are as in RestoreContacts.
-	EarlierRequests []provision.Request        `json:"earlier_requests,omitempty"`
-	Written         *provision.WrittenContacts `json:"written,omitempty"`
-	// EarlierSettings are as in SetUpReport.
-	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
+	Work
+	Journal provision.Journal          `json:"journal"`
+	Written *provision.WrittenContacts `json:"written,omitempty"` // as in RestoreContacts
 }
 
 // Comparison is the result of CompareWithJournal.
@@ -30,13 +26,14 @@ type Comparison struct {
 // account can be used again. Because of propagation, it requires two equal comparisons in a row, and repeats them for a while
 // when something seems to be left.
 func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJournal) (compared Comparison, err error) {
-	err = a.step(ctx, in.Assignment, provision.StepCompare, func(ctx context.Context) error {
-		s, err := a.openSession(ctx, in.Assignment)
+	err = a.step(ctx, in.Work, provision.StepCompare, func(ctx context.Context, w Assignment) error {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
+		account := journaled{w, in.Journal, in.Written}
 		deadline := time.Now().Add(a.Timings.VisibleFor)
-		before, err := in.leftovers(ctx, s)
+		before, err := account.leftovers(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -44,7 +41,7 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJourn
 			if err := a.pause(ctx, n); err != nil {
 				return err
 			}
-			now, err := in.leftovers(ctx, s)
+			now, err := account.leftovers(ctx, s)
 			if err != nil {
 				return err
 			}
@@ -59,9 +56,9 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJourn
 }
 
 // leftovers returns sentences, without personal data, about how the account differs from the journal.
-func (in CompareWithJournal) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){in.userLeft, in.aliasLeft, in.contactsLeft,
-		in.reportLeft} {
+func (w journaled) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){w.userLeft, w.aliasLeft, w.contactsLeft,
+		w.reportLeft} {
 		more, err := look(ctx, s)
 		if err != nil {
 			return nil, err
@@ -71,25 +68,25 @@ func (in CompareWithJournal) leftovers(ctx context.Context, s *awscloud.Session)
 	return left, nil
 }
 
-func (in CompareWithJournal) userLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
-	user, err := findUser(ctx, s, in.Request.IAMUserName)
-	if err != nil || user == nil || !in.owns(userTags(user)) {
+func (w journaled) userLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
+	user, err := findUser(ctx, s, w.Request.IAMUserName)
+	if err != nil || user == nil || !w.owns(userTags(user)) {
 		return nil, err
 	}
 	left := []string{"the IAM user of the order still exists"}
-	profile, err := loginProfile(ctx, s, in.Request.IAMUserName)
+	profile, err := loginProfile(ctx, s, w.Request.IAMUserName)
 	if profile != nil {
 		left = append(left, "the IAM user of the order can still sign in")
 	}
 	return left, err
 }
 
-func (in CompareWithJournal) aliasLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
+func (w journaled) aliasLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
 	current, err := currentAlias(ctx, s)
 	switch {
-	case err != nil || current == in.Journal.Alias:
+	case err != nil || current == w.journal.Alias:
 		return nil, err
-	case current == in.Request.AccountAlias:
+	case current == w.Request.AccountAlias:
 		return []string{"the account still has the ordered alias"}, nil
 	case current == "":
 		return []string{"the account has no alias, but had one before the order"}, nil
@@ -97,8 +94,8 @@ func (in CompareWithJournal) aliasLeft(ctx context.Context, s *awscloud.Session)
 	return []string{"the account has an alias that is neither the earlier one nor the ordered one"}, nil
 }
 
-func (in CompareWithJournal) contactsLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	found, err := RestoreContacts{in.Assignment, in.Journal, in.EarlierRequests, in.Written}.contactsFound(ctx, s)
+func (w journaled) contactsLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	found, err := w.contactsFound(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +108,11 @@ func (in CompareWithJournal) contactsLeft(ctx context.Context, s *awscloud.Sessi
 	return append(left, found.notes...), nil
 }
 
-func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	if in.Request.UseExistingCUR != "" {
+func (w journaled) reportLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	if w.Request.UseExistingCUR != "" {
 		return nil, nil
 	}
-	variants, elsewhere := in.underSettings(in.EarlierSettings), 0
+	variants, elsewhere := w.underSettings(), 0
 	for _, w := range variants {
 		report, err := createdReport(ctx, s, w)
 		if err != nil {
@@ -139,7 +136,7 @@ func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session
 		}
 	}
 	if elsewhere == len(variants) {
-		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", in.bucketName()))
+		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", w.bucketName()))
 	}
 	slices.Sort(left)
 	return slices.Compact(left), nil

@@ -14,24 +14,23 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// SetContacts is the input of the activity SetContacts. NewSetContacts returns one.
+// SetContacts is the input of the activity SetContacts.
 type SetContacts struct {
-	Assignment
-	// Replaced are the contacts that the ordered ones replace. AWS may still show them for a while after the write.
-	Replaced []provision.WrittenContacts `json:"replaced,omitempty"`
+	Work
+	// Before are the account's contacts before the order, as far as an order can replace them. AWS may still show them for a while after
+	// the write.
+	Before provision.WrittenContacts `json:"before"`
 }
 
-// NewSetContacts returns the input of SetContacts. Of the account's contacts before the order (the journal) and of the order's
-// requests before each correction it keeps only the values that SetContacts writes over.
-func NewSetContacts(w Assignment, journal provision.Journal, earlier []provision.Request) SetContacts {
-	before := provision.WrittenContacts{FullName: journal.Contact.FullName}
-	for _, kind := range w.alternateTypes() {
-		if c, ok := journal.AlternateContacts[kind]; ok {
-			setAlternate(&before, kind, c)
-		}
-	}
-	replaced := []provision.WrittenContacts{before}
-	for _, request := range earlier {
+// contactsToSet is an order's write of its contacts.
+type contactsToSet struct {
+	Assignment
+	replaced []provision.WrittenContacts // what the write replaces: the contacts before the order, and those before each correction
+}
+
+func (in SetContacts) toSet(w Assignment) contactsToSet {
+	replaced := []provision.WrittenContacts{in.Before}
+	for _, request := range w.EarlierRequests {
 		written := provision.WrittenContacts{FullName: request.ContactName}
 		if request.AlternateContact != nil {
 			for _, kind := range w.alternateTypes() {
@@ -40,15 +39,15 @@ func NewSetContacts(w Assignment, journal provision.Journal, earlier []provision
 		}
 		replaced = append(replaced, written)
 	}
-	return SetContacts{Assignment: w, Replaced: replaced}
+	return contactsToSet{w, replaced}
 }
 
 // SetContacts writes the ordered name into the primary contact, whose other parts stay as they are, and the ordered alternate contact
 // into the types that the pool's settings name. Repeating a write is harmless, so a write whose outcome is unknown is repeated.
 // SetContacts returns what AWS shows afterwards: AWS may store another form than it received, and an undo must recognize it.
 func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written provision.WrittenContacts, err error) {
-	err = a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
-		s, err := a.openSession(ctx, in.Assignment)
+	err = a.step(ctx, in.Work, provision.StepContacts, func(ctx context.Context, w Assignment) error {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -57,19 +56,19 @@ func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written p
 		if err != nil {
 			return err
 		}
-		if current.FullName != in.Request.ContactName {
+		if current.FullName != w.Request.ContactName {
 			ordered := current
-			ordered.FullName = in.Request.ContactName
+			ordered.FullName = w.Request.ContactName
 			if err := writeContact(ctx, s, ordered); err != nil {
 				return contactRefused(ctx, s, current, err)
 			}
 		}
-		for _, kind := range in.alternateTypes() {
-			if err := writeAlternate(ctx, s, kind, *in.Request.AlternateContact); err != nil {
+		for _, kind := range w.alternateTypes() {
+			if err := writeAlternate(ctx, s, kind, *w.Request.AlternateContact); err != nil {
 				return alternateRefused(err)
 			}
 		}
-		written, err = a.contactsWritten(ctx, s, in)
+		written, err = a.contactsWritten(ctx, s, in.toSet(w))
 		return err
 	})
 	return written, err
@@ -78,19 +77,19 @@ func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written p
 // contactsWritten waits until AWS shows what was written, in any form, twice in a row. A form that Quartermaster does not recognize must
 // stay for a while, because it could be the result of an earlier write.
 func (a *Activities) contactsWritten(
-	ctx context.Context, s *awscloud.Session, in SetContacts,
+	ctx context.Context, s *awscloud.Session, w contactsToSet,
 ) (shown provision.WrittenContacts, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var before provision.WrittenContacts
 	var since time.Time
 	for n := 0; ; n++ {
-		if shown, err = in.contactsShown(ctx, s); err != nil {
+		if shown, err = w.contactsShown(ctx, s); err != nil {
 			return shown, err
 		}
 		now := time.Now()
 		if n == 0 || !sameWritten(shown, before) {
 			before, since = shown, now
-		} else if state := in.judge(shown); state == asOrdered || state == inAnotherForm && now.Sub(since) >= a.Timings.absentFor() {
+		} else if state := w.judge(shown); state == asOrdered || state == inAnotherForm && now.Sub(since) >= a.Timings.absentFor() {
 			return shown, nil
 		}
 		if n > 0 && now.After(deadline) {
@@ -138,37 +137,43 @@ func (w Assignment) alternateTypes() []string {
 
 // RestoreContacts is the input of the activity RestoreContacts.
 type RestoreContacts struct {
-	Assignment
+	Work
 	Journal provision.Journal `json:"journal"`
-	// EarlierRequests are the order's requests before each correction: their contacts may have been written too.
-	EarlierRequests []provision.Request `json:"earlier_requests,omitempty"`
 	// Written is what SetContacts returned; nil when its answer was lost.
 	Written *provision.WrittenContacts `json:"written,omitempty"`
+}
+
+// journaled is an assignment with what tells the order's changes of the account from those of others.
+type journaled struct {
+	Assignment
+	journal provision.Journal
+	written *provision.WrittenContacts
 }
 
 // RestoreContacts puts the contacts of the journal back, value by value. It restores a value that the order wrote, skips one that
 // equals the journal's, and leaves any other value alone, because someone else has changed it.
 func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (Undone, error) {
-	return a.undo(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) ([]string, error) {
-		s, err := a.openSession(ctx, in.Assignment)
+	return a.undo(ctx, in.Work, provision.StepContacts, func(ctx context.Context, w Assignment) ([]string, error) {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return nil, err
 		}
 		// A write whose reply was lost may not be visible yet, and no write of this API could answer the question: wait for it.
+		account := journaled{w, in.Journal, in.Written}
 		var found contactsFound
 		if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-			found, err = in.contactsFound(ctx, s)
+			found, err = account.contactsFound(ctx, s)
 			return found.ours(), err
 		}); err != nil {
 			return nil, err
 		}
-		missing, err := in.putContactsBack(ctx, s, found)
+		missing, err := account.putContactsBack(ctx, s, found)
 		if err != nil {
 			return nil, err
 		}
 		if found.ours() {
 			gone, err := a.waitGone(ctx, func(ctx context.Context) (bool, error) {
-				now, err := in.contactsFound(ctx, s)
+				now, err := account.contactsFound(ctx, s)
 				return now.left(), err
 			})
 			if err == nil && !gone {
@@ -184,14 +189,14 @@ func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (U
 
 // putContactsBack writes the earlier contacts. missing is AWS's answer when a contact to delete does not exist: the contact counts
 // as deleted, unless AWS keeps showing it.
-func (in RestoreContacts) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
+func (w journaled) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
 	if found.primary != nil {
 		if err := writeContact(ctx, s, *found.primary); err != nil {
 			return nil, earlierContactRefused(err, "primary")
 		}
 	}
 	for _, kind := range found.alternates {
-		if earlier := in.earlierAlternate(kind); earlier != nil {
+		if earlier := w.earlierAlternate(kind); earlier != nil {
 			err = writeAlternate(ctx, s, kind, *earlier)
 		} else if err = deleteAlternate(ctx, s, kind); awscloud.IsNotFound(err) {
 			missing, err = err, nil

@@ -69,7 +69,7 @@ const (
 )
 
 // judge returns how AWS shows the contacts that the order writes. The worst of them counts.
-func (in SetContacts) judge(shown provision.WrittenContacts) shownAs {
+func (w contactsToSet) judge(shown provision.WrittenContacts) shownAs {
 	worst := asOrdered
 	count := func(ordered, replaced bool) {
 		switch {
@@ -80,13 +80,13 @@ func (in SetContacts) judge(shown provision.WrittenContacts) shownAs {
 			worst = min(worst, inAnotherForm)
 		}
 	}
-	count(alike(shown.FullName, in.Request.ContactName), slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
+	count(alike(shown.FullName, w.Request.ContactName), slices.ContainsFunc(w.replaced, func(c provision.WrittenContacts) bool {
 		return alike(shown.FullName, c.FullName)
 	}))
-	for _, kind := range in.alternateTypes() {
+	for _, kind := range w.alternateTypes() {
 		got, ok := shown.Alternates[kind]
-		count(ok && alikeAlternates(&got, in.Request.AlternateContact), !ok ||
-			slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
+		count(ok && alikeAlternates(&got, w.Request.AlternateContact), !ok ||
+			slices.ContainsFunc(w.replaced, func(c provision.WrittenContacts) bool {
 				replaced, had := c.Alternates[kind]
 				return had && alikeAlternates(&got, &replaced)
 			}))
@@ -111,18 +111,18 @@ func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates
 // another form after it is written back, and no further write changes that.
 func (f contactsFound) left() bool { return f.primaryLeft || len(f.alternatesLeft) > 0 }
 
-func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
+func (w journaled) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
 	current, err := readContact(ctx, s)
 	if err != nil {
 		return found, err
 	}
-	name, earlierName := current.FullName, in.Journal.Contact.FullName
-	asBefore := alikeExceptName(current, in.Journal.Contact)
+	name, earlierName := current.FullName, w.journal.Contact.FullName
+	asBefore := alikeExceptName(current, w.journal.Contact)
 	likeEarlier := alike(name, earlierName)
 	switch {
-	case name != earlierName && in.isOurName(name):
+	case name != earlierName && w.isOurName(name):
 		if current.FullName = earlierName; asBefore {
-			current = in.Journal.Contact
+			current = w.journal.Contact
 		}
 		found.primary, found.primaryLeft = &current, !likeEarlier
 	case !likeEarlier:
@@ -139,10 +139,10 @@ func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session
 		if err != nil {
 			return found, err
 		}
-		earlier := in.earlierAlternate(kind)
+		earlier := w.earlierAlternate(kind)
 		likeEarlier := alikeAlternates(got, earlier)
 		switch {
-		case got != nil && !sameAlternate(got, earlier) && in.isOurAlternate(kind, *got):
+		case got != nil && !sameAlternate(got, earlier) && w.isOurAlternate(kind, *got):
 			if found.alternates = append(found.alternates, kind); !likeEarlier {
 				found.alternatesLeft = append(found.alternatesLeft, kind)
 			}
@@ -154,29 +154,29 @@ func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session
 }
 
 // isOurName reports whether AWS showed the name after SetContacts had written it, or whether it is alike an ordered one.
-func (in RestoreContacts) isOurName(name string) bool {
-	return in.Written != nil && in.Written.FullName == name ||
-		in.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
+func (w journaled) isOurName(name string) bool {
+	return w.written != nil && w.written.FullName == name ||
+		w.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
 }
 
 // isOurAlternate reports the same of an alternate contact. The settings may have named other types when it was written.
-func (in RestoreContacts) isOurAlternate(kind string, got provision.AlternateContact) bool {
-	if in.Written != nil {
-		if written, ok := in.Written.Alternates[kind]; ok && written == got {
+func (w journaled) isOurAlternate(kind string, got provision.AlternateContact) bool {
+	if w.written != nil {
+		if written, ok := w.written.Alternates[kind]; ok && written == got {
 			return true
 		}
 	}
-	return in.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
+	return w.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
 }
 
 // ordered reports whether asks is true of the order's request, or of one before a correction.
-func (in RestoreContacts) ordered(asks func(provision.Request) bool) bool {
-	return asks(in.Request) || slices.ContainsFunc(in.EarlierRequests, asks)
+func (w journaled) ordered(asks func(provision.Request) bool) bool {
+	return asks(w.Request) || slices.ContainsFunc(w.EarlierRequests, asks)
 }
 
 // earlierAlternate returns the journal's alternate contact of the type; nil when there was none.
-func (in RestoreContacts) earlierAlternate(kind string) *provision.AlternateContact {
-	if earlier, ok := in.Journal.AlternateContacts[kind]; ok {
+func (w journaled) earlierAlternate(kind string) *provision.AlternateContact {
+	if earlier, ok := w.journal.AlternateContacts[kind]; ok {
 		return &earlier
 	}
 	return nil

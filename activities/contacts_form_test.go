@@ -21,7 +21,7 @@ func normalizing(from *initialState) {
 // requireNothingOfTheCustomer requires that the account is as in the journal, except for the form of its values.
 func (w *fixture) requireNothingOfTheCustomer(journal provision.Journal) {
 	w.t.Helper()
-	now, err := run(w, w.acts.Inspect, w.w)
+	now, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(w.t, err)
 	require.True(w.t, alike(journal.Contact.FullName, now.Journal.Contact.FullName) &&
 		alikeExceptName(journal.Contact, now.Journal.Contact), "%+v", now.Journal.Contact)
@@ -92,12 +92,11 @@ func TestContactsThatAWSNormalizesAreRecognized(t *testing.T) {
 		t.Parallel()
 		w := setup(t, normalizing)
 		d := w.mustDo()
-		corrected, earlier := w.w, []provision.Request{w.w.Request}
-		corrected.Request.ContactName, corrected.Request.AlternateContact = "Alice B. Customer", nil
-		_, err := run(w, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, earlier))
+		w.w.EarlierRequests = []provision.Request{w.w.Request}
+		w.w.Request.ContactName, w.w.Request.AlternateContact = "Alice B. Customer", nil
+		_, err := run(w, w.acts.SetContacts, d.setContacts(w.work()))
 		require.NoError(t, err)
-		undone, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal,
-			EarlierRequests: earlier})
+		undone, err := run(w, w.acts.RestoreContacts, RestoreContacts{Work: w.work(), Journal: d.inspected.Journal})
 		require.NoError(t, err)
 		require.Empty(t, undone.Notes)
 		d.written = nil
@@ -147,21 +146,21 @@ func TestContactsThatAWSRewritesAreRecognized(t *testing.T) {
 				"Alice Müller")
 		})}
 		w.proxy.alter(stale)
-		corrected := w.w
-		corrected.Request.ContactName = "Alice Corrected"
-		_, err := once(w, 1, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, []provision.Request{w.w.Request}))
+		w.w.EarlierRequests = []provision.Request{w.w.Request}
+		w.w.Request.ContactName = "Alice Corrected"
+		_, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.work()))
 		w.requireFailure(err, provision.CodeNotYetVisible)
 	})
 	t.Run("nor is what was there before", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick, ordered)
-		inspected, err := run(w, w.acts.Inspect, w.w)
+		inspected, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 		w.proxy.alter(alterations{"GetContactInformation": rewrite(func(body string) string {
 			return strings.ReplaceAll(body, "Alice Müller",
 				"Pool Owner")
 		})})
-		_, err = once(w, 1, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
+		_, err = once(w, 1, w.acts.SetContacts, inspected.setContacts(w.work()))
 		w.requireFailure(err, provision.CodeNotYetVisible)
 	})
 }

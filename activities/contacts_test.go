@@ -104,12 +104,12 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(from *initialState) { spoil(from.account.Contact) })
-			_, err := run(w, w.acts.Inspect, w.w)
+			_, err := run(w, w.acts.Inspect, w.work())
 			failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 			require.Contains(t, failure.Reason, name)
 
 			// If our check lets it pass, AWS refuses it too.
-			_, err = run(w, w.acts.SetContacts, SetContacts{Assignment: w.w})
+			_, err = run(w, w.acts.SetContacts, SetContacts{Work: w.work()})
 			require.Error(t, err)
 			w.requireRestored()
 		})
@@ -129,7 +129,7 @@ func TestRefusedContactsNameTheField(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, c.change)
-			_, err := run(w, w.acts.SetContacts, SetContacts{Assignment: w.w})
+			_, err := run(w, w.acts.SetContacts, SetContacts{Work: w.work()})
 			failure := w.requireFailure(err, provision.CodeContactRefused)
 			require.Contains(t, failure.Field, c.field)
 			require.Empty(t, failure.Value, "contact data is not repeated")
@@ -144,10 +144,10 @@ func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	t.Run("whatever the name is", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
-		inspected, err := run(w, w.acts.Inspect, w.w)
+		inspected, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 		w.sim.Inject(refusal)
-		_, err = run(w, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
+		_, err = run(w, w.acts.SetContacts, inspected.setContacts(w.work()))
 		failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 		require.Contains(t, failure.Reason, "even unchanged")
 		require.NotEmpty(t, failure.RequestID)
@@ -156,12 +156,12 @@ func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	t.Run("with this name only", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
-		inspected, err := run(w, w.acts.Inspect, w.w)
+		inspected, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 		first := refusal
 		first.Nth = 1
 		w.sim.Inject(first)
-		_, err = run(w, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
+		_, err = run(w, w.acts.SetContacts, inspected.setContacts(w.work()))
 		failure := w.requireFailure(err, provision.CodeContactRefused)
 		require.Equal(t, "aws_contact_name", failure.Field)
 		require.NotEmpty(t, failure.RequestID)
@@ -170,13 +170,13 @@ func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	t.Run("AWS does not answer the question", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
-		inspected, err := run(w, w.acts.Inspect, w.w)
+		inspected, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 		first := refusal
 		first.Nth = 1
 		w.sim.Inject(first)
 		w.sim.Inject(awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Throttle, Nth: 2})
-		_, err = once(w, 1, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
+		_, err = once(w, 1, w.acts.SetContacts, inspected.setContacts(w.work()))
 		w.requireFailure(err, provision.CodeThrottled)
 	})
 }
@@ -187,10 +187,10 @@ func TestAnEarlierContactThatAWSRefusesIsALeftover(t *testing.T) {
 	w := setup(t)
 	d := w.mustDo()
 	w.sim.Inject(awssim.Fault{Operation: "PutAlternateContact", Kind: awssim.Error, Code: "ValidationException", Status: 400})
-	_, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := run(w, w.acts.RestoreContacts, RestoreContacts{Work: w.work(), Journal: d.inspected.Journal})
 	failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 	require.Contains(t, failure.Reason, "BILLING")
-	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work(), Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }
@@ -200,18 +200,18 @@ func TestContactsFromBeforeACorrectionAreRestored(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
-	corrected := w.w
-	corrected.Request.ContactName = "Alice Corrected"
-	contact := *w.w.Request.AlternateContact
+	ordered := w.w.Request
+	w.w.Request.ContactName = "Alice Corrected"
+	contact := *ordered.AlternateContact
 	contact.Phone = "+1 206 555 0199"
-	corrected.Request.AlternateContact = &contact
-	undo := RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal}
+	w.w.Request.AlternateContact = &contact
+	undo := RestoreContacts{Work: w.work(), Journal: d.inspected.Journal}
 
 	undone, err := run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
 	require.NotEmpty(t, undone.Notes, "without the earlier request, the contacts look like someone else's")
 
-	undo.EarlierRequests = append(undo.EarlierRequests, w.w.Request)
+	w.w.EarlierRequests = []provision.Request{ordered}
 	undone, err = run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
 	require.Empty(t, undone.Notes)

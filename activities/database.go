@@ -56,13 +56,14 @@ type Orders interface {
 // Steps are the attempts at the steps of orders and at their undos.
 type Steps interface {
 	// Begin records that an attempt at a step begins. The same statement checks that the order holds the account, that the order's state
-	// allows the step, and that the undo of the step has not begun. Errors: a *provision.Failure OrderNotInProgress.
-	Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
+	// allows the step, and that the undo of the step has not begun, and returns what the attempt works from. Errors: a
+	// *provision.Failure OrderNotInProgress.
+	Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) (provision.Assignment, error)
 	// BeginUndo records that the undo of a step begins. From then on no attempt at the step can begin, or end as done. BeginUndo returns how
-	// long the undo must wait until the lease of every attempt that has not reported its end is over. lease is how long such a lease lasts.
-	// Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
-	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration,
-		err error)
+	// what the undo works from, and how long it must wait until the lease of every attempt that has not reported its end is over. lease is
+	// how long such a lease lasts. Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
+	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
+		lease time.Duration) (now provision.Assignment, wait time.Duration, err error)
 	// End records how an attempt at a step, or at its undo, ended. A step that is being undone or is undone never becomes done.
 	End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
 	// NoteRefusal records that AWS refuses the step with this code, and returns how long it has done so without another code in between.
@@ -78,9 +79,9 @@ type Passwords interface {
 	Replace(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
 	// Withdraw forgets the kept password, if there is one.
 	Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error
-	// Request accepts a request for a new password and returns the user for which it is asked. A repeat of the same request changes nothing.
-	// Errors: a *provision.Failure OrderNotInProgress unless the order is completed and its account is allocated to it.
-	Request(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest) (provision.PasswordTarget, error)
+	// Request accepts a request for a new password and returns the account in which it is set. A repeat of the same request changes
+	// nothing. Errors: a *provision.Failure OrderNotInProgress unless the order is completed and its account is allocated to it.
+	Request(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest) (accountID string, err error)
 	// KeepNew stores the sealed password of a request, unless one is kept already and must not be replaced, ends the link to the earlier
 	// password, and returns the kept one. Errors: a *provision.Failure OrderNotInProgress when the request has ended.
 	KeepNew(ctx context.Context, key provision.OrderKey, accountID string, by provision.Intervention, sealed []byte,
@@ -91,6 +92,9 @@ type Passwords interface {
 
 // Leftovers are what undos could not remove from accounts.
 type Leftovers interface {
+	// Assignment reads what an undo of the order in the account works from. Errors: provision.ErrNotFound when the order does not hold the
+	// account.
+	Assignment(ctx context.Context, key provision.OrderKey, accountID string) (provision.Assignment, error)
 	// KeepUndo keeps what it takes to run the undo of an order again.
 	KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
 	// KeptUndo reads what KeepUndo kept. Errors: provision.ErrNotFound.

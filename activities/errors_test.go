@@ -197,9 +197,9 @@ func TestADatabaseOutageIsLoggedOnceAMinute(t *testing.T) {
 	w.log = lines.handler()
 	w.store.breakWith(fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable))
 	attempt := func() {
-		_, err := once(w, 1, w.acts.CreateUser, w.w)
+		_, err := once(w, 1, w.acts.CreateUser, w.work())
 		w.requireFailure(err, provision.CodeDatabaseUnavailable)
-		_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+		_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Work: w.work()})
 		w.requireFailure(err, provision.CodeDatabaseUnavailable)
 	}
 	for range 5 {

@@ -87,7 +87,7 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 			if strings.Contains(name, "cannot be read") {
 				w.sim.Inject(awssim.Fault{Operation: "GetPolicyVersion", Kind: awssim.AccessDenied})
 			}
-			found, err := run(w, w.acts.Inspect, w.w)
+			found, err := run(w, w.acts.Inspect, w.work())
 			if c.refuses != "" {
 				failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 				require.Contains(t, failure.Reason, c.refuses)

@@ -24,7 +24,7 @@ type done struct {
 // do runs all steps until one fails, like the workflow.
 func (w *fixture) do() (d done, err error) {
 	w.t.Helper()
-	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
+	if d.inspected, err = run(w, w.acts.Inspect, w.work()); err != nil {
 		return d, err
 	}
 	err = w.setUp(&d)
@@ -32,39 +32,42 @@ func (w *fixture) do() (d done, err error) {
 }
 
 // setContacts, restoreContacts, restoreAlias and compare return the inputs of these activities.
-func (d done) setContacts(w Assignment) SetContacts {
-	return NewSetContacts(w, d.inspected.Journal, nil)
+func (d done) setContacts(work Work) SetContacts { return d.inspected.setContacts(work) }
+
+func (found Inspection) setContacts(work Work) SetContacts {
+	before := provision.WrittenContacts{FullName: found.Journal.Contact.FullName, Alternates: found.Journal.AlternateContacts}
+	return SetContacts{Work: work, Before: before}
 }
 
-func (d done) restoreContacts(w Assignment) RestoreContacts {
-	return RestoreContacts{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+func (d done) restoreContacts(work Work) RestoreContacts {
+	return RestoreContacts{Work: work, Journal: d.inspected.Journal, Written: d.written}
 }
 
-func (d done) restoreAlias(w Assignment) RestoreAlias {
-	return RestoreAlias{w, d.inspected.Journal.Alias}
+func (d done) restoreAlias(work Work) RestoreAlias {
+	return RestoreAlias{work, d.inspected.Journal.Alias}
 }
 
-func (d done) compare(w Assignment) CompareWithJournal {
-	return CompareWithJournal{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+func (d done) compare(work Work) CompareWithJournal {
+	return CompareWithJournal{Work: work, Journal: d.inspected.Journal, Written: d.written}
 }
 
 func (w *fixture) setUp(d *done) (err error) {
 	w.t.Helper()
-	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
+	if d.user, err = run(w, w.acts.CreateUser, w.work()); err != nil {
 		return err
 	}
-	written, err := run(w, w.acts.SetContacts, d.setContacts(w.w))
+	written, err := run(w, w.acts.SetContacts, d.setContacts(w.work()))
 	if err != nil {
 		return err
 	}
 	d.written = &written
-	if _, err = run(w, w.acts.SetAlias, w.w); err != nil {
+	if _, err = run(w, w.acts.SetAlias, w.work()); err != nil {
 		return err
 	}
-	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: d.inspected.ExistingReport}); err != nil {
+	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work(), Existing: d.inspected.ExistingReport}); err != nil {
 		return err
 	}
-	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: d.user})
 	return err
 }
 
@@ -87,23 +90,23 @@ func (w *fixture) undo(d done) (notes []string, verified Comparison) {
 // tryUndo runs all undos, newest first, and the comparison, like the workflow. A failure does not stop the others.
 func (w *fixture) tryUndo(d done) (notes []string, verified Comparison, failed error) {
 	w.t.Helper()
-	assignment := w.w
-	assignment.Until = time.Now().Add(w.undoFor)
-	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
+	work := w.work()
+	work.Until = time.Now().Add(w.undoFor)
+	userUndo := UserUndo{Work: work, UserID: d.user.ID}
 	for _, undo := range []func() (Undone, error){
 		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
 		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
-		func() (Undone, error) { return run(w, w.acts.RestoreContacts, d.restoreContacts(assignment)) },
-		func() (Undone, error) { return run(w, w.acts.RestoreAlias, d.restoreAlias(assignment)) },
+		func() (Undone, error) { return run(w, w.acts.RestoreContacts, d.restoreContacts(work)) },
+		func() (Undone, error) { return run(w, w.acts.RestoreAlias, d.restoreAlias(work)) },
 		func() (Undone, error) {
-			return run(w, w.acts.RemoveReport, RemoveReport{Assignment: assignment, Report: d.report})
+			return run(w, w.acts.RemoveReport, RemoveReport{Work: work, Report: d.report})
 		},
 	} {
 		undone, err := undo()
 		failed = errors.Join(failed, err)
 		notes = append(notes, undone.Notes...)
 	}
-	verified, err := run(w, w.acts.CompareWithJournal, d.compare(assignment))
+	verified, err := run(w, w.acts.CompareWithJournal, d.compare(work))
 	return notes, verified, errors.Join(failed, err)
 }
 
@@ -190,7 +193,7 @@ func TestRepeatingAStepChangesNothing(t *testing.T) {
 func TestUndosAreSafeTwiceAndWithoutTheirStep(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	inspected, err := run(w, w.acts.Inspect, w.w)
+	inspected, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err)
 	notes, verified := w.undo(done{inspected: inspected})
 	require.Empty(t, notes)
@@ -231,7 +234,7 @@ func TestStepsAndUndosWaitForPropagation(t *testing.T) {
 		for _, op := range []string{"CreateUser", "PutContactInformation", "PutAlternateContact", "CreateAccountAlias", "CreateBucket",
 			"CreateExport", "CreateLoginProfile"} {
 			w := setup(t, eventually)
-			inspected, err := run(w, w.acts.Inspect, w.w)
+			inspected, err := run(w, w.acts.Inspect, w.work())
 			require.NoError(t, err)
 			w.sim.Inject(awssim.Fault{Operation: op, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 			d := done{inspected: inspected}
@@ -285,13 +288,13 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
-	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeThrottled)
 	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepUser).State)
 	remove()
 
 	remove = w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.AccessDenied})
-	_, err = once(w, 2, w.acts.CreateUser, w.w)
+	_, err = once(w, 2, w.acts.CreateUser, w.work())
 	failure := w.requireFailure(err, provision.CodePermissionMissing)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.NotEmpty(t, failure.RequestID)
@@ -300,7 +303,7 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	remove()
 
 	w.store.breakWith(errors.New("the database is down"))
-	_, err = once(w, 3, w.acts.CreateUser, w.w)
+	_, err = once(w, 3, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeInternal)
 	require.Empty(t, w.account().Users, "nothing is done without a record")
 }
@@ -318,12 +321,12 @@ func TestErrorsContainNoPersonalData(t *testing.T) {
 			f.Operation = operation
 			remove := w.sim.Inject(f)
 			for _, call := range []func() error{
-				func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
-				func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.w)); return err },
-				func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.w)); return err },
-				func() error { _, err := once(w, 1, w.acts.SetAlias, w.w); return err },
-				func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.w, d.user}); return err },
-				func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.w)); return err },
+				func() error { _, err := once(w, 1, w.acts.Inspect, w.work()); return err },
+				func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.work())); return err },
+				func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.work())); return err },
+				func() error { _, err := once(w, 1, w.acts.SetAlias, w.work()); return err },
+				func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.work(), d.user}); return err },
+				func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.work())); return err },
 			} {
 				if err := call(); err != nil {
 					texts = append(texts, err.Error())

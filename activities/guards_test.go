@@ -27,8 +27,8 @@ import (
 // off says how a guard is switched off: which answers the proxy alters in each phase of the order.
 type off struct {
 	inspecting, doing, undoing func(w *fixture) alterations
-	forget                     func(*RemoveReport) // removes from the undo's input what the guard needs
-	fences                     func(w *fixture)    // switches off a check of the database or of the clock
+	forget                     func(*fixture, *RemoveReport) // removes from the undo's input what the guard needs
+	fences                     func(w *fixture)              // switches off a check of the database or of the clock
 }
 
 func (o off) at(w *fixture, phase func(*fixture) alterations) {
@@ -105,8 +105,8 @@ func guards() []guard {
 		{"restore the alternate contact", undoneInFull, off{undoing: only("PutAlternateContact", answer("{}"))}},
 		{"delete the alternate contacts that were not there", undoneInFull, off{undoing: only("DeleteAlternateContact", answer("{}"))}},
 		{"never delete a bucket with objects of others", bucketWasUsed, off{undoing: everyObjectIsTheTestObject}},
-		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
-			in.Request.UseExistingCUR, in.Report.Existing = "", false
+		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(w *fixture, in *RemoveReport) {
+			w.w.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
 		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: believeEveryAttempt}},
 		{"ask whether the undo has begun", lateAttempt, off{fences: believeEveryAttempt}},
@@ -172,7 +172,7 @@ func begin(tb testing.TB, o off, foreign func(w *fixture, a *awssim.Account), ch
 	tb.Helper()
 	w := setup(tb, append(changes, quick)...)
 	o.at(w, o.inspecting)
-	inspected, err := run(w, w.acts.Inspect, w.w)
+	inspected, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(tb, err)
 	if foreign != nil {
 		w.edit(func(a *awssim.Account) { foreign(w, a) })
@@ -212,16 +212,16 @@ func userWasReplaced(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
 	w.proxy.alter(nil)
-	user, err := run(w, w.acts.CreateUser, w.w)
+	user, err := run(w, w.acts.CreateUser, w.work())
 	require.NoError(tb, err)
 	user.ID, d.user = recordedUser, user
 	d.user.ID = recordedUser
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
-	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: d.user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
 	o.at(w, o.undoing)
-	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: d.user.ID})
 	require.NoError(tb, err)
 	require.Len(tb, undone.Notes, 1)
 	w.requireRestored()
@@ -234,7 +234,7 @@ func userIsReplacedDuringUndo(tb testing.TB, o off) {
 	require.NoError(tb, w.setUp(&d))
 	o.at(w, o.undoing)
 	w.replaceUserAt("DetachUserPolicy")
-	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: d.user.ID})
 	require.NoError(tb, err)
 	require.Len(tb, undone.Notes, 1)
 	require.Equal(tb, "AIDASOMEBODYELSE00000", w.account().Users["alice"].ID)
@@ -253,7 +253,7 @@ func userHasSignedIn(tb testing.TB, o off) {
 	})
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
-	_, err := run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
+	_, err := run(w, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: d.user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
 	w.requireRestored()
 }
@@ -330,14 +330,14 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 	w, d := begin(tb, o, nil)
 	require.NoError(tb, w.setUp(&d))
 	w.w.Request.UseExistingCUR = w.w.reportName()
-	found, err := run(w, w.acts.Inspect, w.w)
+	found, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(tb, err)
-	d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: found.ExistingReport})
+	d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work(), Existing: found.ExistingReport})
 	require.NoError(tb, err)
 	w.start = string(w.sim.Snapshot(accountID))
-	in := RemoveReport{Assignment: w.w, Report: d.report}
+	in := RemoveReport{Work: w.work(), Report: d.report}
 	if o.forget != nil {
-		o.forget(&in)
+		o.forget(w, &in)
 	}
 	_, err = run(w, w.acts.RemoveReport, in)
 	require.NoError(tb, err)
@@ -345,16 +345,20 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 }
 
 // credulous lets every attempt at a step or an undo begin.
-type credulous struct{ Steps }
-
-func believeEveryAttempt(w *fixture) { w.acts.Steps = credulous{w.acts.Steps} }
-
-func (credulous) Begin(context.Context, provision.OrderKey, string, provision.Step, int32) error {
-	return nil
+type credulous struct {
+	Steps
+	w *fixture
 }
 
-func (credulous) BeginUndo(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
-	return 0, nil
+func believeEveryAttempt(w *fixture) { w.acts.Steps = credulous{w.acts.Steps, w} }
+
+func (c credulous) Begin(context.Context, provision.OrderKey, string, provision.Step, int32) (provision.Assignment, error) {
+	return provision.Assignment(c.w.w), nil
+}
+
+func (c credulous) BeginUndo(context.Context, provision.OrderKey, string, provision.Step,
+	time.Duration) (provision.Assignment, time.Duration, error) {
+	return provision.Assignment(c.w.w), 0, nil
 }
 
 // fence switches off the checks that the trial is about.
@@ -372,7 +376,7 @@ func accountOfAnotherOrder(tb testing.TB, o off) {
 	w.start = string(w.sim.Snapshot(accountID))
 	w.become(anothers)
 	o.fence(w)
-	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
+	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.work(), d.inspected.Journal.Alias})
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	w.requireRestored()
 }
@@ -383,7 +387,7 @@ func lateAttempt(tb testing.TB, o off) {
 	w, d := begin(tb, o, nil)
 	w.undo(d)
 	o.fence(w)
-	_, err := run(w, w.acts.SetAlias, w.w)
+	_, err := run(w, w.acts.SetAlias, w.work())
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	w.requireRestored()
 }
@@ -395,7 +399,7 @@ func attemptWasPaused(tb testing.TB, o off) {
 	clock := w.clock()
 	w.store.asked = func() { clock.pause(time.Minute) }
 	o.fence(w)
-	_, err := once(w, 1, w.acts.SetAlias, w.w)
+	_, err := once(w, 1, w.acts.SetAlias, w.work())
 	w.requireFailure(err, provision.CodeAttemptEnded)
 	w.requireRestored()
 }
@@ -406,7 +410,7 @@ func attemptWasGivenUp(tb testing.TB, o off) {
 	w, _ := begin(tb, o, nil)
 	w.heartbeat(time.Minute, func(int) error { return serviceerror.NewNotFound("no such activity") })
 	o.fence(w)
-	_, err := once(w, 1, w.acts.SetAlias, w.w)
+	_, err := once(w, 1, w.acts.SetAlias, w.work())
 	require.Error(tb, err)
 	w.requireRestored()
 }
@@ -421,9 +425,9 @@ func roleLeadsElsewhere(tb testing.TB, o off) {
 	w := setup(tb, quick)
 	w.w.Account.RoleARN = strings.Replace(w.w.Account.RoleARN, accountID, otherID, 1)
 	o.at(w, o.inspecting)
-	_, err := run(w, w.acts.CreateUser, w.w)
+	_, err := run(w, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeWrongAccount)
-	_, err = run(w, w.acts.SetAlias, w.w)
+	_, err = run(w, w.acts.SetAlias, w.work())
 	w.requireFailure(err, provision.CodeWrongAccount)
 	w.requireRestored()
 }

@@ -144,9 +144,9 @@ func TestAnAttemptThatTemporalRefusesDoesNothing(t *testing.T) {
 			log := &logged{}
 			w.log = log.handler()
 			server := w.heartbeat(time.Minute, func(int) error { return answer })
-			_, err := once(w, 1, w.acts.CreateUser, w.w)
+			_, err := once(w, 1, w.acts.CreateUser, w.work())
 			requireStopped(t, err)
-			_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+			_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Work: w.work()})
 			requireStopped(t, err)
 			require.Equal(t, 2, server.heard())
 			require.Empty(t, w.sim.Requests())
@@ -165,7 +165,7 @@ func TestAnAttemptHeartbeatsBeforeItBegins(t *testing.T) {
 		require.Empty(t, w.sim.Requests())
 		return nil
 	})
-	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
 	require.Equal(t, provision.StepDone, w.stepRow(provision.StepUser).State)
 }
@@ -188,7 +188,7 @@ func TestARunningAttemptIsStopped(t *testing.T) {
 				}
 				return answer
 			})
-			_, err := once(w, 1, w.acts.CreateUser, w.w)
+			_, err := once(w, 1, w.acts.CreateUser, w.work())
 			requireStopped(t, err)
 			want, open := provision.StepStopped, 0
 			if superseded(answer) {
@@ -214,7 +214,7 @@ func TestALostTemporalStopsAnAttempt(t *testing.T) {
 		clock.pause(10 * time.Millisecond)
 		return serviceerror.NewUnavailable("connection refused")
 	})
-	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
 	require.Error(t, err)
 	require.Equal(t, 4, server.heard(), "a heartbeat without an answer is sent again until the lease is over")
 	require.Equal(t, provision.StepRunning, w.stepRow(provision.StepUser).State)

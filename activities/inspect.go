@@ -25,8 +25,8 @@ type Inspection struct {
 
 // Inspect checks whether the order can be carried out in the account, before anything is changed. It reports what makes the account
 // unusable before what the customer could correct, because another account may do.
-func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspection, err error) {
-	err = a.step(ctx, w, provision.StepInspect, func(ctx context.Context) error {
+func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, err error) {
+	err = a.step(ctx, in, provision.StepInspect, func(ctx context.Context, w Assignment) error {
 		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err

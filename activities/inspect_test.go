@@ -29,7 +29,7 @@ func TestUnusableAccountsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, c.change)
-			_, err := run(w, w.acts.Inspect, w.w)
+			_, err := run(w, w.acts.Inspect, w.work())
 			failure := w.requireFailure(err, c.code)
 			require.Equal(t, provision.KindAccount, failure.Code.Kind())
 
@@ -40,20 +40,20 @@ func TestUnusableAccountsAreRefused(t *testing.T) {
 				later = provision.CodeAccountCannotBeReentered
 			}
 			for _, call := range []func() error{
-				func() error { _, err := run(w, w.acts.CreateUser, w.w); return err },
-				func() error { _, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.SetContacts, SetContacts{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.SetAlias, w.w); return err },
-				func() error { _, err := run(w, w.acts.RestoreAlias, RestoreAlias{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.DisableSignIn, UserUndo{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.CreateUser, w.work()); return err },
+				func() error { _, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.SetContacts, SetContacts{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.RestoreContacts, RestoreContacts{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.SetAlias, w.work()); return err },
+				func() error { _, err := run(w, w.acts.RestoreAlias, RestoreAlias{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.RemoveReport, RemoveReport{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.EnableSignIn, EnableSignIn{Work: w.work()}); return err },
+				func() error { _, err := run(w, w.acts.DisableSignIn, UserUndo{Work: w.work()}); return err },
 			} {
 				w.requireFailure(call(), later)
 			}
-			_, err = run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w})
+			_, err = run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work()})
 			w.requireFailure(err, c.code)
 			require.Empty(t, w.sim.Effects())
 		})
@@ -64,20 +64,20 @@ func TestAnAccountThatIsSuspendedDuringItsInspection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.Error, Code: "AccountProblem", Status: 403})
-	_, err := run(w, w.acts.Inspect, w.w)
+	_, err := run(w, w.acts.Inspect, w.work())
 	w.requireFailure(err, provision.CodeAccountSuspended)
 }
 
 func TestInspectChangesNothingAndAcceptsTheOrdersUser(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := run(w, w.acts.Inspect, w.w)
+	_, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err)
 	require.Empty(t, w.sim.Effects())
 	w.requireRestored()
-	_, err = run(w, w.acts.CreateUser, w.w)
+	_, err = run(w, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
-	_, err = run(w, w.acts.Inspect, w.w)
+	_, err = run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err, "a user that carries the order's nonce is no obstacle")
 }
 
@@ -86,7 +86,7 @@ func TestInspectWithoutPermissionToReadTheState(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "GetAccountInformation", Kind: awssim.AccessDenied})
-	_, err := run(w, w.acts.Inspect, w.w)
+	_, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err)
 }
 
@@ -98,7 +98,7 @@ func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	})
 	w.sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Timeout})
 	began := time.Now()
-	_, err := once(w, 1, w.acts.Inspect, w.w)
+	_, err := once(w, 1, w.acts.Inspect, w.work())
 	require.Less(t, time.Since(began), 10*time.Second)
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "sts:AssumeRole")
@@ -113,7 +113,7 @@ func TestReadsAreRepeated(t *testing.T) {
 	for _, kind := range []awssim.Kind{awssim.Reset, awssim.InternalError, awssim.Throttle, awssim.ExpiredToken} {
 		w := setup(t)
 		w.sim.Inject(awssim.Fault{Operation: "GetContactInformation", Times: 1, Kind: kind})
-		_, err := once(w, 1, w.acts.Inspect, w.w)
+		_, err := once(w, 1, w.acts.Inspect, w.work())
 		require.NoError(t, err, kind)
 	}
 }

@@ -11,30 +11,41 @@ import (
 // The activities of this file use only the database. The workflow RemoveLeftovers runs the undos of an order again, to remove what they
 // left in an account.
 
-// KeptUndo is what it takes to run the undos of an order in an account again.
+// KeptUndo is what it takes to run the undos of an order in an account again. As the input of KeepUndo it has no assignment: the
+// database has it.
 type KeptUndo struct {
-	Assignment
-	Journal provision.Journal `json:"journal"`
-	// EarlierRequests and Written are as in RestoreContacts, EarlierSettings as in SetUpReport.
-	EarlierRequests []provision.Request        `json:"earlier_requests,omitempty"`
-	Written         *provision.WrittenContacts `json:"written,omitempty"`
-	EarlierSettings []provision.PoolSettings   `json:"earlier_settings,omitempty"`
-	User            provision.User             `json:"user,omitzero"`
-	Report          provision.Report           `json:"report,omitzero"`
+	Work
+	Journal provision.Journal          `json:"journal"`
+	Written *provision.WrittenContacts `json:"written,omitempty"` // as in RestoreContacts
+	User    provision.User             `json:"user,omitzero"`
+	Report  provision.Report           `json:"report,omitzero"`
 	// Touched means that the journal does not describe the account before the order, because an earlier run had worked in it.
 	Touched bool `json:"touched,omitempty"`
 }
 
 // KeepUndo stores the undo, sealed, because it has left something.
 func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
-	plain, err := json.Marshal(kept)
-	if err == nil {
-		var sealed []byte
-		if sealed, err = a.Sealer.Seal(plain, provision.KeptUndoPurpose(kept.Order, kept.Account.ID)); err == nil {
-			err = a.Leftovers.KeepUndo(ctx, kept.Order, kept.Account.ID, sealed)
-		}
+	return conclude(ctx, a.keepUndo(ctx, kept), provision.StepCompare)
+}
+
+func (a *Activities) keepUndo(ctx context.Context, kept KeptUndo) error {
+	now, err := a.Leftovers.Assignment(ctx, kept.Order, kept.AccountID)
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil // the account is not this order's any more
 	}
-	return conclude(ctx, err, provision.StepCompare)
+	if err != nil {
+		return err
+	}
+	kept.Kept = &now
+	plain, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	sealed, err := a.Sealer.Seal(plain, provision.KeptUndoPurpose(kept.Order, kept.AccountID))
+	if err != nil {
+		return err
+	}
+	return a.Leftovers.KeepUndo(ctx, kept.Order, kept.AccountID, sealed)
 }
 
 // OpenUndo reads the undo that is stored for the account.

@@ -192,7 +192,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 					}
 					for _, at := range p.writes {
 						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
-						inspected, err := run(w, w.acts.Inspect, w.w)
+						inspected, err := run(w, w.acts.Inspect, w.work())
 						require.NoError(t, err)
 						w.spoil(by, f, at)
 						d := done{inspected: inspected}
@@ -344,11 +344,11 @@ func (w *fixture) setUpUntilFault(d *done) {
 	w.t.Helper()
 	var err error
 	for _, step := range []func(){
-		func() { d.user, err = once(w, 1, w.acts.CreateUser, w.w) },
-		func() { _, err = once(w, 1, w.acts.SetContacts, d.setContacts(w.w)) },
-		func() { _, err = once(w, 1, w.acts.SetAlias, w.w) },
-		func() { d.report, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w}) },
-		func() { _, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user}) },
+		func() { d.user, err = once(w, 1, w.acts.CreateUser, w.work()) },
+		func() { _, err = once(w, 1, w.acts.SetContacts, d.setContacts(w.work())) },
+		func() { _, err = once(w, 1, w.acts.SetAlias, w.work()) },
+		func() { d.report, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()}) },
+		func() { _, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: d.user}) },
 	} {
 		if step(); err != nil {
 			return

@@ -17,10 +17,10 @@ type AskedPassword struct {
 	Request provision.PasswordRequest `json:"request"`
 }
 
-// BeginPassword accepts a request for a new password and returns the user for which it is asked.
-func (a *Activities) BeginPassword(ctx context.Context, in AskedPassword) (provision.PasswordTarget, error) {
-	target, err := a.Passwords.Request(ctx, in.Order, in.Request)
-	return target, conclude(ctx, err, provision.StepNewPassword)
+// BeginPassword accepts a request for a new password and returns the account in which it is set.
+func (a *Activities) BeginPassword(ctx context.Context, in AskedPassword) (accountID string, err error) {
+	accountID, err = a.Passwords.Request(ctx, in.Order, in.Request)
+	return accountID, conclude(ctx, err, provision.StepNewPassword)
 }
 
 // NotePassword records a request that came while the password of an earlier one was being set, and got that password.
@@ -42,22 +42,15 @@ func (a *Activities) EndPassword(ctx context.Context, in EndedPassword) error {
 
 // SetPassword is the input of the activity SetPassword.
 type SetPassword struct {
-	Order   provision.OrderKey        `json:"order"`
-	Target  provision.PasswordTarget  `json:"target"`
+	Work
 	Request provision.PasswordRequest `json:"request"`
-}
-
-func (in SetPassword) assignment() Assignment {
-	return Assignment{Order: in.Order, Nonce: in.Target.Nonce, Account: in.Target.Account,
-		Request: provision.Request{IAMUserName: in.Target.UserName}}
 }
 
 // SetPassword sets a new password that the customer must change at the next sign-in. It looks at the sign-in first, and leaves it alone if
 // the customer has made it their own. Before AWS gets the password, it is sealed and stored, and the link to the earlier one ends. A retry
 // looks again and sends the stored password again, so it does not matter whether AWS had received it.
 func (a *Activities) SetPassword(ctx context.Context, in SetPassword) (struct{}, error) {
-	w := in.assignment()
-	return struct{}{}, a.step(ctx, w, provision.StepNewPassword, func(ctx context.Context) error {
+	return struct{}{}, a.step(ctx, in.Work, provision.StepNewPassword, func(ctx context.Context, w Assignment) error {
 		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
@@ -65,22 +58,22 @@ func (a *Activities) SetPassword(ctx context.Context, in SetPassword) (struct{},
 		if err := a.userIsTheCustomers(ctx, s, w); err != nil {
 			return err
 		}
-		profile, err := a.seenSignIn(ctx, s, in.Target.UserName)
+		profile, err := a.seenSignIn(ctx, s, w.Request.IAMUserName)
 		if err != nil {
 			return err
 		}
 		if err := mayReplace(profile, in.Request.EvenIfUsed); err != nil {
 			return err
 		}
-		err = a.sendNewPassword(ctx, s, in, profile != nil, false)
+		err = a.sendNewPassword(ctx, s, w, in.Request.By, profile != nil, false)
 		if awscloud.IsPasswordPolicyViolation(err) { // it has changed since the password was generated, or the password was used before
-			err = a.sendNewPassword(ctx, s, in, profile != nil, true)
+			err = a.sendNewPassword(ctx, s, w, in.Request.By, profile != nil, true)
 		}
 		if err != nil {
 			return err
 		}
 		seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-			profile, err := loginProfile(ctx, s, in.Target.UserName)
+			profile, err := loginProfile(ctx, s, w.Request.IAMUserName)
 			return profile != nil && profile.PasswordResetRequired, err
 		})
 		if err == nil && !seen {
@@ -143,8 +136,8 @@ func mayReplace(profile *iamtypes.LoginProfile, evenIfUsed bool) error {
 }
 
 // sendNewPassword stores a password for the request, unless one is stored, and sends the stored one to AWS.
-func (a *Activities) sendNewPassword(ctx context.Context, s *awscloud.Session, in SetPassword, exists, replace bool) error {
-	w := in.assignment()
+func (a *Activities) sendNewPassword(ctx context.Context, s *awscloud.Session, w Assignment, by provision.Intervention,
+	exists, replace bool) error {
 	sealed, err := a.newPassword(ctx, s, w)
 	if err != nil {
 		return err
@@ -152,15 +145,15 @@ func (a *Activities) sendNewPassword(ctx context.Context, s *awscloud.Session, i
 	if err := leased(ctx); err != nil { // without a lease AWS would not receive the password, and the earlier link would be lost
 		return err
 	}
-	kept, err := a.Passwords.KeepNew(ctx, in.Order, in.Target.Account.ID, in.Request.By, sealed, replace)
+	kept, err := a.Passwords.KeepNew(ctx, w.Order, w.Account.ID, by, sealed, replace)
 	if err != nil {
 		return err
 	}
-	opened, err := a.Sealer.Open(kept, provision.PasswordPurpose(in.Order, in.Target.Account.ID))
+	opened, err := a.Sealer.Open(kept, provision.PasswordPurpose(w.Order, w.Account.ID))
 	if err != nil {
 		return err
 	}
-	user, password := aws.String(in.Target.UserName), aws.String(string(opened))
+	user, password := aws.String(w.Request.IAMUserName), aws.String(string(opened))
 	return a.retryWhile(ctx, busy, func(ctx context.Context) error {
 		if exists {
 			_, err := s.IAM.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: user, Password: password,

@@ -1,9 +1,7 @@
 package activities
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 
 	"go.temporal.io/sdk/activity"
 
@@ -69,32 +67,10 @@ func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rej
 	return Rejected{Woken{rejected.Woken}, rejected.Verify}, conclude(ctx, err, provision.StepInspect)
 }
 
-// SettingsHad is the input of RereadSettings: the settings that the run of an order knows.
-type SettingsHad struct {
-	Order provision.OrderKey     `json:"order"`
-	Had   provision.PoolSettings `json:"had"`
-}
-
-// SettingsNow is the result of RereadSettings: the current settings of the order's pool.
-type SettingsNow struct {
-	Settings provision.PoolSettings `json:"settings"`
-	Changed  bool                   `json:"changed,omitempty"` // they differ from those that the run knows
-}
-
-// RereadSettings replaces the order's settings by the current ones of its pool.
-func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now SettingsNow, err error) {
-	now.Settings, err = a.Orders.RereadSettings(ctx, in.Order)
-	if err != nil {
-		return now, conclude(ctx, err, provision.StepInspect)
-	}
-	// Compare the JSON, because an empty field may be nil on one side.
-	before, err := json.Marshal(in.Had)
-	if err != nil {
-		return now, conclude(ctx, err, provision.StepInspect)
-	}
-	after, err := json.Marshal(now.Settings)
-	now.Changed = !bytes.Equal(before, after)
-	return now, conclude(ctx, err, provision.StepInspect)
+// RereadSettings replaces the order's settings by the current ones of its pool, and returns them.
+func (a *Activities) RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error) {
+	settings, err := a.Orders.RereadSettings(ctx, key)
+	return settings, conclude(ctx, err, provision.StepInspect)
 }
 
 // Corrected is the input of Correct: an order's request after a correction.

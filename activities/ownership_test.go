@@ -58,7 +58,7 @@ func (w *fixture) become(is situation) {
 		require.NoError(w.t, w.store.Orders.BeginUndo(ctx, order, cancel))
 	case undoBegun:
 		for _, step := range steps {
-			_, err := w.store.Steps.BeginUndo(ctx, order, accountID, step, LeaseTime)
+			_, _, err := w.store.Steps.BeginUndo(ctx, order, accountID, step, LeaseTime)
 			require.NoError(w.t, err)
 		}
 	default:

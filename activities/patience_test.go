@@ -38,7 +38,7 @@ func TestARefusalIsFinalWhenItLasts(t *testing.T) {
 			c.fault.Operation = "CreateUser"
 			mend := w.sim.Inject(c.fault)
 			attempt := func(n int32) error {
-				_, err := once(w, n, w.acts.CreateUser, w.w)
+				_, err := once(w, n, w.acts.CreateUser, w.work())
 				return err
 			}
 			for n := int32(1); n <= 3; n++ {
@@ -71,7 +71,7 @@ func TestAnotherRefusalStartsTheTimeAgain(t *testing.T) {
 	refuse := func(n int32, kind awssim.Kind) error {
 		remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: kind})
 		defer remove()
-		_, err := once(w, n, w.acts.CreateUser, w.w)
+		_, err := once(w, n, w.acts.CreateUser, w.work())
 		return err
 	}
 	w.requireAnswer(refuse(1, awssim.ConcurrentModification), provision.CodeAWSNotReady, false)
@@ -93,7 +93,7 @@ func TestARefusalDuringADatabaseOutageIsRetried(t *testing.T) {
 			w.store.breakWith(provision.ErrUnavailable)
 		}
 	})
-	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeDatabaseUnavailable)
 }
 
@@ -115,7 +115,7 @@ func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 			c.fault.Operation = "DeleteAccountAlias"
 			w.sim.Inject(c.fault)
 			undo := func(until time.Time, final bool) {
-				in := d.restoreAlias(w.w)
+				in := d.restoreAlias(w.work())
 				in.Until = until
 				_, err := once(w, 1, w.acts.RestoreAlias, in)
 				failure := w.requireAnswer(err, c.code, final)
@@ -136,7 +136,7 @@ func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 			awssim.Unavailable:   provision.CodeAWSUnavailable,
 			awssim.InternalError: provision.CodeAWSUnavailable, awssim.Reset: provision.CodeAWSUnavailable} {
 			remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: kind})
-			in := d.restoreAlias(w.w)
+			in := d.restoreAlias(w.work())
 			in.Until = time.Now().Add(-time.Hour)
 			_, err := once(w, 1, w.acts.RestoreAlias, in)
 			w.requireAnswer(err, code, false)
@@ -148,7 +148,7 @@ func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 		w := setup(t)
 		d := w.mustDo()
 		w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.AccessDenied})
-		in := d.compare(w.w)
+		in := d.compare(w.work())
 		in.Until = time.Now().Add(time.Hour)
 		_, err := once(w, 1, w.acts.CompareWithJournal, in)
 		w.requireAnswer(err, provision.CodePermissionMissing, false)
@@ -164,7 +164,7 @@ func TestAnAttemptNamesTheCallThatDidNotAnswer(t *testing.T) {
 	w := setup(t)
 	w.takes = 4 * time.Second // enough to come so far on a busy machine
 	w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
-	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepUser).State)

@@ -99,7 +99,7 @@ func unchanged(*fixture) {}
 
 // inspecting only looks whether the order can be carried out.
 func inspecting(w *fixture) []string {
-	found, err := run(w, w.acts.Inspect, w.w)
+	found, err := run(w, w.acts.Inspect, w.work())
 	return []string{ending("inspect", err), fmt.Sprint("warnings: ", found.Warnings)}
 }
 

@@ -14,35 +14,33 @@ const bucketCheckTime = time.Minute
 
 // SetUpReport is the input of the activity SetUpReport.
 type SetUpReport struct {
-	Assignment
+	Work
 	Existing *provision.Report `json:"existing,omitempty"` // the report to link; nil: a new one is created
-	// EarlierSettings are the pool's settings before an operator changed them: an attempt may have created a report elsewhere under them.
-	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
 // SetUpReport links the existing report, for which it writes nothing, or creates a new one. It creates the bucket and its policy first,
 // because AWS checks both before it accepts the report.
 func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report provision.Report, err error) {
-	err = a.step(ctx, in.Assignment, provision.StepReport, func(ctx context.Context) error {
+	err = a.step(ctx, in.Work, provision.StepReport, func(ctx context.Context, w Assignment) error {
 		if in.Existing != nil {
 			report = *in.Existing
 			report.Existing = true
 			return nil
 		}
-		s, err := a.openSession(ctx, in.Assignment)
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
-		if err := a.clearEarlier(ctx, s, in.Assignment, in.EarlierSettings); err != nil {
+		if err := a.clearEarlier(ctx, s, w); err != nil {
 			return err
 		}
-		if err := a.ensureBucket(ctx, s, in.Assignment); err != nil {
+		if err := a.ensureBucket(ctx, s, w); err != nil {
 			return err
 		}
-		if in.reportKind() == provision.LegacyCUR {
-			report, err = a.ensureDefinition(ctx, s, in.Assignment)
+		if w.reportKind() == provision.LegacyCUR {
+			report, err = a.ensureDefinition(ctx, s, w)
 		} else {
-			report, err = a.ensureExport(ctx, s, in.Assignment)
+			report, err = a.ensureExport(ctx, s, w)
 		}
 		return err
 	})
@@ -51,25 +49,23 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 
 // RemoveReport is the input of the activity RemoveReport.
 type RemoveReport struct {
-	Assignment
+	Work
 	Report provision.Report `json:"report"` // zero when the answer of SetUpReport was lost
-	// EarlierSettings are as in SetUpReport.
-	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
 // RemoveReport deletes the report that the order created, and then its bucket. It never touches a linked report, a resource without
 // the order's nonce, or an object that AWS delivered.
 func (a *Activities) RemoveReport(ctx context.Context, in RemoveReport) (Undone, error) {
-	return a.undo(ctx, in.Assignment, provision.StepReport, func(ctx context.Context) ([]string, error) {
-		if in.Request.UseExistingCUR != "" || in.Report.Existing {
+	return a.undo(ctx, in.Work, provision.StepReport, func(ctx context.Context, w Assignment) ([]string, error) {
+		if w.Request.UseExistingCUR != "" || in.Report.Existing {
 			return nil, nil
 		}
-		s, err := a.openSession(ctx, in.Assignment)
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return nil, err
 		}
 		// When nothing is visible for a while, the step never happened or is already undone.
-		variants := in.underSettings(in.EarlierSettings)
+		variants := w.underSettings()
 		exists, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			for _, w := range variants {
 				if exists, err := reportOrBucketExists(ctx, s, w); exists || err != nil {

@@ -13,9 +13,9 @@ import (
 
 // underSettings returns the assignment with its own settings, and with each of the earlier ones that give the report another kind or
 // another region.
-func (w Assignment) underSettings(earlier []provision.PoolSettings) []Assignment {
+func (w Assignment) underSettings() []Assignment {
 	all := []Assignment{w}
-	for _, settings := range earlier {
+	for _, settings := range w.EarlierSettings {
 		other := w
 		other.Settings = settings
 		if !slices.ContainsFunc(all, func(a Assignment) bool {
@@ -28,11 +28,11 @@ func (w Assignment) underSettings(earlier []provision.PoolSettings) []Assignment
 }
 
 // clearEarlier removes what attempts under earlier settings have created and what does not match the current settings.
-func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w Assignment, earlier []provision.PoolSettings) error {
-	if len(earlier) == 0 {
+func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	if len(w.EarlierSettings) == 0 {
 		return nil
 	}
-	variants := w.underSettings(earlier)
+	variants := w.underSettings()
 	for _, other := range variants {
 		if fits, err := a.reportFits(ctx, s, w, other); fits || err != nil {
 			if err != nil {

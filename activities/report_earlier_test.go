@@ -30,15 +30,15 @@ func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 				"nothing": {Operation: "CreateBucket", Nth: 1, Kind: awssim.Error, Code: "TeapotException", Status: 418},
 			} {
 				w := setup(t, quick, func(from *initialState) { from.timings.RefusedFor = 1 })
-				inspected, err := run(w, w.acts.Inspect, w.w)
+				inspected, err := run(w, w.acts.Inspect, w.work())
 				require.NoError(t, err)
 				w.sim.Inject(fault)
-				_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+				_, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 				w.requireAnswer(err, provision.CodeAWSRefused, true)
 
-				earlier := []provision.PoolSettings{w.w.Settings}
+				w.w.EarlierSettings = []provision.PoolSettings{w.w.Settings}
 				become(&w.w.Settings)
-				in := SetUpReport{Assignment: w.w, EarlierSettings: earlier}
+				in := SetUpReport{Work: w.work()}
 				report, err := run(w, w.acts.SetUpReport, in)
 				require.NoError(t, err, lost)
 				require.Equal(t, w.w.reportKind(), report.Kind, lost)
@@ -54,11 +54,10 @@ func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 				require.Equal(t, report, again)
 				require.Len(t, w.sim.Effects(), effects, "what fits the current settings stays")
 
-				undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
+				undone, err := run(w, w.acts.RemoveReport, RemoveReport{Work: w.work(), Report: report})
 				require.NoError(t, err)
 				require.Empty(t, undone.Notes)
-				verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: inspected.Journal,
-					EarlierSettings: earlier})
+				verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work(), Journal: inspected.Journal})
 				require.NoError(t, err)
 				require.Empty(t, verified.Leftovers)
 				w.requireRestored()
@@ -75,19 +74,21 @@ func TestAReportUnderEarlierSettingsIsRemoved(t *testing.T) {
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion, w.w.Settings.ReportKind = "us-west-2", provision.LegacyCUR
 
-	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal,
-		Written: d.written, EarlierSettings: earlier})
+	w.w.EarlierSettings = earlier
+	verified, err := run(w, w.acts.CompareWithJournal, d.compare(w.work()))
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the cost report "+w.w.reportName()+" of the order still exists")
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" of the order still exists")
-	verified, err = run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
+	w.w.EarlierSettings = nil
+	verified, err = run(w, w.acts.CompareWithJournal, d.compare(w.work()))
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" exists in a region that the settings of the pool did not name")
 
-	undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, EarlierSettings: earlier})
+	w.w.EarlierSettings = earlier
+	undone, err := run(w, w.acts.RemoveReport, RemoveReport{Work: w.work()})
 	require.NoError(t, err)
 	require.Empty(t, undone.Notes)
-	w.w.Settings = earlier[0]
+	w.w.Settings, w.w.EarlierSettings = earlier[0], nil
 	w.requireUndone(d, awssim.Fault{})
 }
 
@@ -97,9 +98,9 @@ func TestAnEarlierBucketWithUsageIsLeftAlone(t *testing.T) {
 	w := setup(t, quick)
 	d := w.mustDo()
 	w.edit(func(a *awssim.Account) { a.Buckets[d.report.Bucket].Objects["cur/usage.parquet"] = 4711 })
-	earlier := []provision.PoolSettings{w.w.Settings}
+	w.w.EarlierSettings = []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion = "us-west-2"
-	_, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, EarlierSettings: earlier})
+	_, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "eu-central-1")
 	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
@@ -113,12 +114,12 @@ func TestResourcesOfOthersAreLeftAloneWhenTheSettingsChange(t *testing.T) {
 		export.Tags = notOurTags
 		from.account.Exports = map[string]awssim.Export{from.w.reportName(): export}
 	})
-	earlier := []provision.PoolSettings{w.w.Settings}
+	w.w.EarlierSettings = []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportKind = provision.LegacyCUR
-	report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, EarlierSettings: earlier})
+	report, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 	require.NoError(t, err)
 	require.Contains(t, w.account().Exports, w.w.reportName())
-	_, err = run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
+	_, err = run(w, w.acts.RemoveReport, RemoveReport{Work: w.work(), Report: report})
 	require.NoError(t, err)
 	w.requireRestored()
 }
@@ -136,11 +137,11 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, quick)
-			first, err := run(w, w.acts.CreateUser, w.w)
+			first, err := run(w, w.acts.CreateUser, w.work())
 			require.NoError(t, err)
 			before := w.w.Settings
 			become(&w.w.Settings)
-			second, err := run(w, w.acts.CreateUser, w.w)
+			second, err := run(w, w.acts.CreateUser, w.work())
 			require.NoError(t, err)
 			require.Equal(t, before.PermissionsBoundary == w.w.Settings.PermissionsBoundary, first == second,
 				"a boundary cannot be changed: the user is created again")
@@ -149,10 +150,10 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 			require.ElementsMatch(t, w.w.policies(), user.AttachedPolicies)
 
 			w.w.Settings = before // and back
-			_, err = run(w, w.acts.CreateUser, w.w)
+			_, err = run(w, w.acts.CreateUser, w.work())
 			require.NoError(t, err)
 			require.Empty(t, w.account().Users["alice"].PermissionsBoundary)
-			_, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+			_, err = run(w, w.acts.RemoveUser, UserUndo{Work: w.work()})
 			require.NoError(t, err)
 			w.requireRestored()
 		})
@@ -160,7 +161,7 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 	t.Run("someone has signed in", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick)
-		first, err := run(w, w.acts.CreateUser, w.w)
+		first, err := run(w, w.acts.CreateUser, w.work())
 		require.NoError(t, err)
 		w.edit(func(a *awssim.Account) {
 			u := a.Users["alice"]
@@ -168,7 +169,7 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 			a.Users["alice"] = u
 		})
 		w.w.Settings.PermissionsBoundary = administrator
-		_, err = run(w, w.acts.CreateUser, w.w)
+		_, err = run(w, w.acts.CreateUser, w.work())
 		w.requireFailure(err, provision.CodeResourceNotOurs)
 		require.Equal(t, first.ID, w.account().Users["alice"].ID)
 	})
@@ -176,11 +177,11 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 		t.Parallel()
 		for _, operation := range []string{"DeleteUser", "CreateUser", "DetachUserPolicy"} {
 			w := setup(t, quick)
-			_, err := run(w, w.acts.CreateUser, w.w)
+			_, err := run(w, w.acts.CreateUser, w.work())
 			require.NoError(t, err)
 			w.w.Settings.PermissionsBoundary = administrator
 			w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
-			_, err = run(w, w.acts.CreateUser, w.w)
+			_, err = run(w, w.acts.CreateUser, w.work())
 			require.NoError(t, err, operation)
 			require.Equal(t, administrator, w.account().Users["alice"].PermissionsBoundary)
 			require.ElementsMatch(t, w.w.policies(), w.account().Users["alice"].AttachedPolicies)

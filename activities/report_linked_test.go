@@ -72,7 +72,7 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, linking(c.change))
-			_, err := run(w, w.acts.Inspect, w.w)
+			_, err := run(w, w.acts.Inspect, w.work())
 			failure := w.requireFailure(err, c.code)
 			require.Equal(t, "use_existing_cur", failure.Field)
 			require.Equal(t, "Usage", failure.Value)
@@ -86,7 +86,7 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 			from.other.Buckets = map[string]awssim.Bucket{"their-bucket": from.account.Buckets["their-bucket"]}
 			delete(from.account.Buckets, "their-bucket")
 		})
-		_, err := run(w, w.acts.Inspect, w.w)
+		_, err := run(w, w.acts.Inspect, w.work())
 		w.requireFailure(err, provision.CodeReportBroken)
 	})
 }
@@ -146,7 +146,7 @@ func TestWarningsAboutALinkedReport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, linking(c.change))
-			found, err := run(w, w.acts.Inspect, w.w)
+			found, err := run(w, w.acts.Inspect, w.work())
 			require.NoError(t, err)
 			if c.says == "" {
 				require.Empty(t, found.ExistingReport.Warnings)

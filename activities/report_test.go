@@ -76,7 +76,7 @@ func TestLinkExistingReport(t *testing.T) {
 				from.w.Request.UseExistingCUR, from.w.Request.ExistingCURKind = "Usage", c.meant
 				from.account.Reports, from.account.Exports, from.account.Buckets = c.reports, c.exports, theirBucket()
 			})
-			inspected, err := run(w, w.acts.Inspect, w.w)
+			inspected, err := run(w, w.acts.Inspect, w.work())
 			if c.code != "" {
 				failure := w.requireFailure(err, c.code)
 				require.Equal(t, "use_existing_cur", failure.Field)
@@ -89,17 +89,17 @@ func TestLinkExistingReport(t *testing.T) {
 			if c.kind == provision.DataExport {
 				want.ARN = w.account().Exports["Usage"].ARN
 			}
-			report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: inspected.ExistingReport})
+			report, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work(), Existing: inspected.ExistingReport})
 			require.NoError(t, err)
 			require.Equal(t, strings.Contains(name, "yet"), report.UsageFrom != nil)
 			require.Equal(t, strings.Contains(name, "yet"), len(report.Warnings) > 0)
 			report.UsageFrom, report.Warnings = nil, nil
 			require.Equal(t, want, report)
 			requests := len(w.sim.Requests())
-			undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report})
+			undone, err := run(w, w.acts.RemoveReport, RemoveReport{Work: w.work(), Report: report})
 			require.NoError(t, err)
 			require.Empty(t, undone.Notes)
-			_, err = run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w}) // the step's answer was lost
+			_, err = run(w, w.acts.RemoveReport, RemoveReport{Work: w.work()}) // the step's answer was lost
 			require.NoError(t, err)
 			require.Empty(t, w.sim.Effects(), "a linked report is only read")
 			require.Len(t, w.sim.Requests(), requests, "and there is nothing to undo, not even to look for")
@@ -119,7 +119,7 @@ func TestLinkExistingReportOnALaterPage(t *testing.T) {
 			from.account.Reports[fmt.Sprintf("Another-%d", i)] = simReport("")
 		}
 	})
-	inspected, err := run(w, w.acts.Inspect, w.w)
+	inspected, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err)
 	require.Equal(t, "Usage", inspected.ExistingReport.Name)
 }
@@ -135,9 +135,9 @@ func TestReportQuota(t *testing.T) {
 				from.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
 			}
 		})
-		inspected, err := run(w, w.acts.Inspect, w.w)
+		inspected, err := run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err, "Quartermaster has no quota of its own")
-		_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		_, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 		failure := w.requireFailure(err, provision.CodeReportQuotaReached)
 		require.NotEmpty(t, failure.AWSCode)
 		w.requireUndone(done{inspected: inspected}, awssim.Fault{})
@@ -158,7 +158,7 @@ func TestALostReplyForTheLastReportOfTheQuota(t *testing.T) {
 		w := setup(t, eventually, c.kind, func(from *initialState) { from.sim.Delay = 300 * time.Millisecond })
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 2, Kind: awssim.Error, Code: c.code, Status: 400})
-		report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		report, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 		require.NoError(t, err)
 		require.Equal(t, w.w.reportName(), report.Name)
 		w.requireSpoilt(ways[0], awssim.Fault{Kind: awssim.Error}, awssim.Fault{Operation: operation, Nth: 2})
@@ -269,14 +269,14 @@ func TestAReportWaitsForTheBucketPolicy(t *testing.T) {
 			w := setup(t, kind)
 			w.sim.Inject(awssim.Fault{Operation: operation, Times: 3, Kind: awssim.Error, Code: "ValidationException", Status: 400,
 				Message: refusal})
-			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 			require.NoError(t, err)
 
 			w = setup(t, kind)
 			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400,
 				Message: refusal})
 			w.sim.Inject(awssim.Fault{Operation: "CreateExport", Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
-			_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			_, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 			failure := w.requireFailure(err, provision.CodePermissionMissing)
 			require.Contains(t, failure.Reason, w.w.bucketName())
 		}
@@ -286,12 +286,12 @@ func TestAReportWaitsForTheBucketPolicy(t *testing.T) {
 func TestReportSettingsThatAWSRefusesNameTheSetting(t *testing.T) {
 	t.Parallel()
 	w := setup(t, legacyReport, func(from *initialState) { from.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
-	_, err := run(w, w.acts.Inspect, w.w)
+	_, err := run(w, w.acts.Inspect, w.work())
 	failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "il-central-1")
 
 	w = setup(t, legacyReport, func(from *initialState) { from.w.Settings.ReportPrefix = "no spaces, please" })
-	_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+	_, err = run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})
 	failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "no spaces, please")
 }
@@ -308,7 +308,7 @@ func TestAMissingReportCountsAsDeleted(t *testing.T) {
 	w = setup(t, legacyReport)
 	d = w.mustDo()
 	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400})
-	_, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: d.report})
+	_, err := run(w, w.acts.RemoveReport, RemoveReport{Work: w.work(), Report: d.report})
 	w.requireFailure(err, provision.CodeInputRefused)
 	require.Contains(t, w.account().Buckets, d.report.Bucket, "the bucket outlives the report")
 }

@@ -17,11 +17,12 @@ import (
 type store struct {
 	*postgres.DB
 	mu       sync.Mutex
-	broken   error           // every call fails with it
-	caller   context.Context //nolint:containedctx // the context of the worker process: a killed process calls no database
-	asked    func()          // is called after the database has said that the order holds the account
-	lease    time.Duration   // how long an undo waits for an attempt that has not recorded its end
-	problems []string        // of all attempts
+	broken   error                       // every call fails with it
+	caller   context.Context             //nolint:containedctx // the context of the worker process: a killed process calls no database
+	assigned func() provision.Assignment // the fixture's
+	asked    func()                      // is called after the database has said that the order holds the account
+	lease    time.Duration               // how long an undo waits for an attempt that has not recorded its end
+	problems []string                    // of all attempts
 }
 
 // openStore creates the pool and the account, and opens the order, which claims the account.
@@ -33,7 +34,8 @@ func (w *fixture) openStore(shared *sqlx.DB) {
 	} else {
 		pgtest.Clear(w.t, db)
 	}
-	w.store = &store{DB: postgres.New(db), lease: time.Millisecond}
+	w.store = &store{DB: postgres.New(db), lease: time.Millisecond,
+		assigned: func() provision.Assignment { return provision.Assignment(w.w) }}
 	require.NoError(w.t, w.store.Providers.Create(ctx, testPool.Provider, "Acme"))
 	_, err := w.store.Pools.Create(ctx, "test", provision.DefaultPool(testPool))
 	require.NoError(w.t, err)
@@ -99,27 +101,36 @@ type failingSteps struct {
 	store *store
 }
 
-func (s failingSteps) Begin(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
+func (s failingSteps) Begin(ctx context.Context, key provision.OrderKey, account string, step provision.Step,
+	attempt int32) (now provision.Assignment, err error) {
 	if err := s.store.fails(); err != nil {
-		return err
+		return now, err
 	}
-	err := s.Steps.Begin(ctx, key, account, step, attempt)
+	now, err = s.Steps.Begin(ctx, key, account, step, attempt)
 	if err == nil && s.store.asked != nil {
 		s.store.asked()
 	}
-	return err
+	return s.store.asInTheFixture(now), err
+}
+
+// asInTheFixture returns the assignment as the fixture has it. It may be wrong in ways that the schema refuses.
+func (s *store) asInTheFixture(now provision.Assignment) provision.Assignment {
+	if wanted := s.assigned(); now.Order == wanted.Order {
+		return wanted
+	}
+	return now
 }
 
 func (s failingSteps) BeginUndo(ctx context.Context, key provision.OrderKey, account string, step provision.Step,
-	lease time.Duration) (time.Duration, error) {
+	lease time.Duration) (now provision.Assignment, wait time.Duration, err error) {
 	if err := s.store.fails(); err != nil {
-		return 0, err
+		return now, 0, err
 	}
-	wait, err := s.Steps.BeginUndo(ctx, key, account, step, min(lease, s.store.lease))
+	now, wait, err = s.Steps.BeginUndo(ctx, key, account, step, min(lease, s.store.lease))
 	if err == nil && s.store.asked != nil {
 		s.store.asked()
 	}
-	return wait, err
+	return s.store.asInTheFixture(now), wait, err
 }
 
 func (s failingSteps) End(ctx context.Context, key provision.OrderKey, account string, step provision.Step, state provision.StepState,

@@ -12,16 +12,14 @@ import (
 // asked is a request for a new password that was accepted.
 type asked struct {
 	request provision.PasswordRequest
-	target  provision.PasswordTarget
 }
 
 // in is the input of SetPassword. A test of an order that has no such request gets the one that it would have.
 func (a asked) in(w *fixture) SetPassword {
 	if a.request.By.ID == "" {
 		a.request = w.wanted("none")
-		a.target = provision.PasswordTarget{Account: w.w.Account, Nonce: nonce, UserName: "alice"}
 	}
-	return SetPassword{Order: w.w.Order, Target: a.target, Request: a.request}
+	return SetPassword{Work: w.work(), Request: a.request}
 }
 
 // insisting is the request of an operator who insists.
@@ -55,9 +53,9 @@ func (*fixture) wanted(id string) provision.PasswordRequest {
 func (w *fixture) ask(id string) asked {
 	w.t.Helper()
 	a := asked{request: w.wanted(id)}
-	var err error
-	a.target, err = run(w, w.acts.BeginPassword, AskedPassword{Order: w.w.Order, Request: a.request})
+	account, err := run(w, w.acts.BeginPassword, AskedPassword{Order: w.w.Order, Request: a.request})
 	require.NoError(w.t, err)
+	require.Equal(w.t, w.w.Account.ID, account)
 	return a
 }
 

@@ -178,6 +178,9 @@ func (w *fixture) startWorker() {
 	w.t.Cleanup(w.kill)
 }
 
+// work names the work of the order in the account.
+func (w *fixture) work() Work { return Work{Order: w.w.Order, AccountID: w.w.Account.ID} }
+
 func legacyReport(from *initialState) { from.w.Settings.ReportKind = provision.LegacyCUR }
 
 // account returns the current state of the account.

@@ -17,32 +17,32 @@ import (
 
 // EnableSignIn is the input of the activity EnableSignIn.
 type EnableSignIn struct {
-	Assignment
+	Work
 	User provision.User `json:"user"`
 }
 
 // EnableSignIn gives the user a password that must be changed at the first sign-in. It seals and stores the password before it sends it to
 // AWS: AWS never returns a password, so a retry must know what an attempt whose reply was lost has set.
 func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{}, error) {
-	return struct{}{}, a.step(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) error {
-		s, err := a.openSession(ctx, in.Assignment)
+	return struct{}{}, a.step(ctx, in.Work, provision.StepSignIn, func(ctx context.Context, w Assignment) error {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
-		if err := a.userIsOurs(ctx, s, in); err != nil {
+		if err := a.userIsOurs(ctx, s, w, in.User); err != nil {
 			return err
 		}
-		password, err := a.keptPassword(ctx, s, in.Assignment)
+		password, err := a.keptPassword(ctx, s, w)
 		if err != nil {
 			return err
 		}
-		err = a.setPassword(ctx, s, in, password)
+		err = a.setPassword(ctx, s, in.User.Name, password)
 		if awscloud.IsPasswordPolicyViolation(err) {
 			// The policy has changed since the password was generated, or the password was used before: generate another one.
-			if password, err = a.replacePassword(ctx, s, in.Assignment); err != nil {
+			if password, err = a.replacePassword(ctx, s, w); err != nil {
 				return err
 			}
-			err = a.setPassword(ctx, s, in, password)
+			err = a.setPassword(ctx, s, in.User.Name, password)
 		}
 		if err != nil {
 			return err
@@ -59,13 +59,13 @@ func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{
 }
 
 // userIsOurs returns a failure unless the user is the one that the order created, and not another one of the same name.
-func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in EnableSignIn) error {
+func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, w Assignment, created provision.User) error {
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		user, err := findUser(ctx, s, in.User.Name)
+		user, err := findUser(ctx, s, created.Name)
 		if err != nil || user == nil {
 			return false, err
 		}
-		if !in.owns(userTags(user)) || aws.ToString(user.UserId) != in.User.ID {
+		if !w.owns(userTags(user)) || aws.ToString(user.UserId) != created.ID {
 			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
 				Reason: "someone else replaced or retagged the IAM user after the order had created it: check the account"}
 		}
@@ -78,8 +78,8 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Ena
 }
 
 // setPassword creates the login profile, or sets the password of the one that an earlier attempt created.
-func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in EnableSignIn, password string) error {
-	user := aws.String(in.User.Name)
+func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, name, password string) error {
+	user := aws.String(name)
 	err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password),
 			PasswordResetRequired: true})
@@ -91,7 +91,7 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in En
 	exists := err
 	var profile *iamtypes.LoginProfile
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		profile, err = loginProfile(ctx, s, in.User.Name)
+		profile, err = loginProfile(ctx, s, name)
 		return profile != nil, err
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in En
 	if !seen {
 		return notYetAfter(exists, "the user's sign-in")
 	}
-	used, err := findUser(ctx, s, in.User.Name)
+	used, err := findUser(ctx, s, name)
 	if err != nil {
 		return err
 	}
@@ -206,21 +206,21 @@ func hasEveryClass(password string) bool {
 
 // DisableSignIn deletes the login profile of the order's user and the stored password.
 func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, error) {
-	return a.undo(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) ([]string, error) {
-		s, err := a.openSession(ctx, in.Assignment)
+	return a.undo(ctx, in.Work, provision.StepSignIn, func(ctx context.Context, w Assignment) ([]string, error) {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return nil, err
 		}
 		var user *iamtypes.User
 		if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-			user, err = findUser(ctx, s, in.Request.IAMUserName)
+			user, err = findUser(ctx, s, w.Request.IAMUserName)
 			return user != nil, err
 		}); err != nil {
 			return nil, err
 		}
-		if user != nil && in.ours(user) {
-			err := a.deleteLoginProfile(ctx, s, in.Request.IAMUserName)
-			if err := a.orGone(ctx, s, in.Request.IAMUserName, err); err != nil {
+		if user != nil && (createdUser{w, in.UserID}).ours(user) {
+			err := a.deleteLoginProfile(ctx, s, w.Request.IAMUserName)
+			if err := a.orGone(ctx, s, w.Request.IAMUserName, err); err != nil {
 				return nil, err
 			}
 		}
@@ -228,7 +228,7 @@ func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, er
 			return nil, err
 		}
 		// If the user is no longer the order's, RemoveUser returns a note about it. One note is enough.
-		return nil, a.Passwords.Withdraw(ctx, in.Order, in.Account.ID)
+		return nil, a.Passwords.Withdraw(ctx, in.Order, in.AccountID)
 	})
 }
 

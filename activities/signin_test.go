@@ -15,9 +15,9 @@ import (
 func readyForSignIn(t *testing.T, changes ...func(*initialState)) (*fixture, EnableSignIn) {
 	t.Helper()
 	w := setup(t, changes...)
-	user, err := run(w, w.acts.CreateUser, w.w)
+	user, err := run(w, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
-	return w, EnableSignIn{Assignment: w.w, User: user}
+	return w, EnableSignIn{Work: w.work(), User: user}
 }
 
 func (w *fixture) requirePasswordSet() {
@@ -122,7 +122,7 @@ func TestDisableSignInWhileAWSIsBusy(t *testing.T) {
 	_, err := run(w, w.acts.EnableSignIn, in)
 	require.NoError(t, err)
 	w.sim.Inject(awssim.Fault{Operation: "DeleteLoginProfile", Times: 3, Kind: awssim.EntityTemporarilyUnmodifiable})
-	_, err = once(w, 1, w.acts.DisableSignIn, UserUndo{Assignment: w.w, UserID: in.User.ID})
+	_, err = once(w, 1, w.acts.DisableSignIn, UserUndo{Work: w.work(), UserID: in.User.ID})
 	require.NoError(t, err)
 	require.Nil(t, w.account().Users["alice"].LoginProfile)
 	require.Empty(t, w.sealedPasswords())

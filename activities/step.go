@@ -17,16 +17,18 @@ import (
 // step runs one attempt of a step. The step's row says running, and afterwards done, retrying, failed or stopped. It is
 // written before the error of the work is returned. A success that cannot be recorded fails the attempt; nothing is lost by that,
 // because every step may be repeated.
-func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) error) error {
+func (a *Activities) step(ctx context.Context, in Work, step provision.Step, work func(context.Context, Assignment) error) error {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
-	if err := a.Steps.Begin(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
+	now, err := a.Steps.Begin(ctx, in.Order, in.AccountID, step, activity.GetInfo(ctx).Attempt)
+	if err != nil {
 		return conclude(ctx, err, step)
 	}
 	lease.Grant(asked)
-	err := attempt(ctx, step, work)
+	w := in.assigned(now)
+	err = attempt(ctx, step, func(ctx context.Context) error { return work(ctx, w) })
 	if err != nil && ctx.Err() == nil {
-		err = a.judge(ctx, w, step, err)
+		err = a.judge(ctx, in, step, err)
 	}
 	state, problem := provision.StepDone, ""
 	switch failure, final := failureOf(err); {
@@ -38,7 +40,7 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 	default:
 		state, problem = provision.StepRetrying, failure.Explained()
 	}
-	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	return err
@@ -51,11 +53,11 @@ type Undone struct {
 
 // undo runs one attempt at undoing a step. From here on, no attempt of the step can begin. If earlier attempts have not recorded
 // their end, undo waits until none of them can hold a lease.
-func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) ([]string, error)) (Undone,
-	error) {
+func (a *Activities) undo(ctx context.Context, in Work, step provision.Step,
+	work func(context.Context, Assignment) ([]string, error)) (Undone, error) {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
-	wait, err := a.Steps.BeginUndo(ctx, w.Order, w.Account.ID, step, LeaseTime)
+	now, wait, err := a.Steps.BeginUndo(ctx, in.Order, in.AccountID, step, LeaseTime)
 	if err == nil {
 		lease.Grant(asked)
 		err = sleep(ctx, wait)
@@ -63,13 +65,14 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 	if err != nil { // the end is not recorded: the next attempt must wait as well
 		return Undone{}, conclude(ctx, err, step)
 	}
+	w := in.assigned(now)
 	var notes []string
 	err = attempt(ctx, step, func(ctx context.Context) (err error) {
-		notes, err = work(ctx)
+		notes, err = work(ctx, w)
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		err = a.judgeUndo(ctx, w, step, err)
+		err = a.judgeUndo(ctx, in, step, err)
 	}
 	state, problem := provision.StepUndone, ""
 	switch failure, _ := failureOf(err); {
@@ -79,7 +82,7 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 	default:
 		state, problem = provision.StepUndoing, failure.Explained()
 	}
-	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	if err != nil {
@@ -109,16 +112,16 @@ func attempt(ctx context.Context, step provision.Step, work func(context.Context
 // judge decides whether the error of an attempt is final. A refusal by AWS may pass: permissions take time to propagate, and an
 // operator may repair the account. So a refusal becomes final, and goes to an operator, only after AWS has repeated it for a
 // while, attempt after attempt (Timings).
-func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Step, err error) error {
+func (a *Activities) judge(ctx context.Context, in Work, step provision.Step, err error) error {
 	failure, _ := failureOf(err)
 	if step == provision.StepCompare {
-		return a.judgeUndo(ctx, w, step, err)
+		return a.judgeUndo(ctx, in, step, err)
 	}
 	patience := a.Timings.patience(failure)
 	if patience == 0 {
 		return err
 	}
-	lasting, err := a.Steps.NoteRefusal(ctx, w.Order, w.Account.ID, step, failure.Code)
+	lasting, err := a.Steps.NoteRefusal(ctx, in.Order, in.AccountID, step, failure.Code)
 	switch {
 	case err != nil:
 		return conclude(ctx, err, step)
@@ -130,7 +133,7 @@ func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Ste
 
 // judgeUndo decides the same for an undo: a refusal by AWS becomes final, and a leftover, when the time of the undo is over.
 // Any other error is as final as it is for a step.
-func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision.Step, err error) error {
+func (a *Activities) judgeUndo(ctx context.Context, in Work, step provision.Step, err error) error {
 	failure, final := failureOf(err)
 	refused := final && failure.AWSCode != ""
 	switch failure.Code {
@@ -141,12 +144,12 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 		return err
 	}
 	// The first refusal after an outage is not final even if the outage has used up the time.
-	lasting, err := a.Steps.NoteRefusal(ctx, w.Order, w.Account.ID, step, failure.Code)
+	lasting, err := a.Steps.NoteRefusal(ctx, in.Order, in.AccountID, step, failure.Code)
 	if err != nil {
 		return conclude(ctx, err, step)
 	}
-	timeOver := !time.Now().Before(w.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor)
-	return raise(failure, w.Until.IsZero() || timeOver)
+	timeOver := !time.Now().Before(in.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor)
+	return raise(failure, in.Until.IsZero() || timeOver)
 }
 
 // recordTime bounds how long an attempt that was stopped tries to record its end.
@@ -154,13 +157,13 @@ const recordTime = 5 * time.Second
 
 // ended records how an attempt ended, even one that was stopped. An attempt whose lease has expired records nothing: the row may
 // already belong to another attempt. An undo waits for the attempts that have not recorded their end.
-func (a *Activities) ended(ctx context.Context, w Assignment, step provision.Step, state provision.StepState, problem string) error {
+func (a *Activities) ended(ctx context.Context, in Work, step provision.Step, state provision.StepState, problem string) error {
 	if err := leased(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	return a.Steps.End(ctx, w.Order, w.Account.ID, step, state, problem)
+	return a.Steps.End(ctx, in.Order, in.AccountID, step, state, problem)
 }
 
 // leased returns an error when the attempt's lease has expired. Package awscloud checks the writes to AWS; writes to the

@@ -17,23 +17,23 @@ import (
 
 // inAccount returns the activities that work in an order's account, each called once.
 func (w *fixture) inAccount(d done) map[string]func() error {
-	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
+	user := UserUndo{Work: w.work(), UserID: d.user.ID}
 	return map[string]func() error{
-		"Inspect":         func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
-		"CreateUser":      func() error { _, err := once(w, 1, w.acts.CreateUser, w.w); return err },
-		"SetContacts":     func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.w)); return err },
-		"SetAlias":        func() error { _, err := once(w, 1, w.acts.SetAlias, w.w); return err },
-		"SetUpReport":     func() error { _, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
-		"EnableSignIn":    func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.w, d.user}); return err },
+		"Inspect":         func() error { _, err := once(w, 1, w.acts.Inspect, w.work()); return err },
+		"CreateUser":      func() error { _, err := once(w, 1, w.acts.CreateUser, w.work()); return err },
+		"SetContacts":     func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.work())); return err },
+		"SetAlias":        func() error { _, err := once(w, 1, w.acts.SetAlias, w.work()); return err },
+		"SetUpReport":     func() error { _, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()}); return err },
+		"EnableSignIn":    func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.work(), d.user}); return err },
 		"DisableSignIn":   func() error { _, err := once(w, 1, w.acts.DisableSignIn, user); return err },
 		"RemoveUser":      func() error { _, err := once(w, 1, w.acts.RemoveUser, user); return err },
-		"RestoreContacts": func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.w)); return err },
-		"RestoreAlias":    func() error { _, err := once(w, 1, w.acts.RestoreAlias, d.restoreAlias(w.w)); return err },
+		"RestoreContacts": func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.work())); return err },
+		"RestoreAlias":    func() error { _, err := once(w, 1, w.acts.RestoreAlias, d.restoreAlias(w.work())); return err },
 		"RemoveReport": func() error {
-			_, err := once(w, 1, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: d.report})
+			_, err := once(w, 1, w.acts.RemoveReport, RemoveReport{Work: w.work(), Report: d.report})
 			return err
 		},
-		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.w)); return err },
+		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.work())); return err },
 		"SetPassword":        func() error { _, err := once(w, 1, w.acts.SetPassword, d.asked.in(w)); return err },
 	}
 }
@@ -58,11 +58,11 @@ func halfDone(t *testing.T, name string) (*fixture, done) {
 		d.asked = w.ask("1")
 		return w, d
 	}
-	inspected, err := run(w, w.acts.Inspect, w.w)
+	inspected, err := run(w, w.acts.Inspect, w.work())
 	require.NoError(t, err)
 	d := done{inspected: inspected}
 	if name == "EnableSignIn" {
-		d.user, err = run(w, w.acts.CreateUser, w.w)
+		d.user, err = run(w, w.acts.CreateUser, w.work())
 		require.NoError(t, err)
 	}
 	return w, d
@@ -142,7 +142,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 					require.Eventually(t, func() bool { return server.heard() >= next }, time.Minute, time.Millisecond)
 				})
 			})
-			_, err := once(w, 1, w.acts.CreateUser, w.w)
+			_, err := once(w, 1, w.acts.CreateUser, w.work())
 			if c.writes {
 				require.NoError(t, err)
 				require.NotEmpty(t, w.account().Users)
@@ -218,13 +218,14 @@ func undoOfAlias(t *testing.T) (*fixture, RestoreAlias) {
 	t.Helper()
 	w := setup(t, quick)
 	d := w.mustDo()
-	return w, d.restoreAlias(w.w)
+	return w, d.restoreAlias(w.work())
 }
 
 // openAttempt begins an attempt to set the alias that does not record its end.
 func (w *fixture) openAttempt() {
 	w.t.Helper()
-	require.NoError(w.t, w.store.Steps.Begin(w.t.Context(), w.w.Order, accountID, provision.StepAlias, 2))
+	_, err := w.store.Steps.Begin(w.t.Context(), w.w.Order, accountID, provision.StepAlias, 2)
+	require.NoError(w.t, err)
 }
 
 func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
@@ -288,13 +289,13 @@ func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	w.requireFailure(err, provision.CodeThrottled)
 	require.Equal(t, provision.StepUndoing, w.stepRow(provision.StepAlias).State)
 	require.Contains(t, w.stepRow(provision.StepAlias).Problem, "iam:DeleteAccountAlias")
-	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
+	_, err = once(w, 2, w.acts.SetAlias, in.Work)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	remove()
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
-	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
+	_, err = once(w, 2, w.acts.SetAlias, in.Work)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
 

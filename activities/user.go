@@ -29,8 +29,8 @@ func (w Assignment) policies() []string {
 }
 
 // CreateUser creates the customer's IAM user with its policies. No one can sign in as the user before EnableSignIn.
-func (a *Activities) CreateUser(ctx context.Context, w Assignment) (user provision.User, err error) {
-	err = a.step(ctx, w, provision.StepUser, func(ctx context.Context) error {
+func (a *Activities) CreateUser(ctx context.Context, in Work) (user provision.User, err error) {
+	err = a.step(ctx, in, provision.StepUser, func(ctx context.Context, w Assignment) error {
 		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
@@ -102,7 +102,7 @@ func (a *Activities) deleteOutdated(ctx context.Context, s *awscloud.Session, w 
 			Reason: "someone has already signed in as the user, which was created under earlier settings of the pool, so it was left " +
 				"alone: check the account"}
 	}
-	left, err := a.deleteUser(ctx, s, UserUndo{Assignment: w, UserID: aws.ToString(user.UserId)})
+	left, err := a.deleteUser(ctx, s, createdUser{w, aws.ToString(user.UserId)})
 	if err == nil && len(left) > 0 {
 		err = userNameTaken(w)
 	}
@@ -172,7 +172,7 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 
 // UserUndo is the input of RemoveUser and of DisableSignIn.
 type UserUndo struct {
-	Assignment
+	Work
 	// UserID is the id that CreateUser returned. It is empty when that answer was lost; then only the tags show whose the user is.
 	UserID string `json:"user_id,omitempty"`
 }
@@ -180,24 +180,30 @@ type UserUndo struct {
 // RemoveUser deletes the order's user with everything attached to it. It leaves a user alone that does not carry the order's nonce, or
 // whose id is not the recorded one: it is someone else's.
 func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error) {
-	return a.undo(ctx, in.Assignment, provision.StepUser, func(ctx context.Context) ([]string, error) {
-		s, err := a.openSession(ctx, in.Assignment)
+	return a.undo(ctx, in.Work, provision.StepUser, func(ctx context.Context, w Assignment) ([]string, error) {
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return nil, err
 		}
-		return a.deleteUser(ctx, s, in)
+		return a.deleteUser(ctx, s, createdUser{w, in.UserID})
 	})
+}
+
+// createdUser is the user that an order created.
+type createdUser struct {
+	Assignment
+	id string // empty: not known
 }
 
 // ours reports whether the order created the user. It compares the tags and, if known, the id: a user that someone else created
 // later under the same name has another id.
-func (in UserUndo) ours(user *iamtypes.User) bool {
-	return in.owns(userTags(user)) && (in.UserID == "" || in.UserID == aws.ToString(user.UserId))
+func (w createdUser) ours(user *iamtypes.User) bool {
+	return w.owns(userTags(user)) && (w.id == "" || w.id == aws.ToString(user.UserId))
 }
 
 // notOurs returns the notes about a user that is not the order's: none, unless the order's user existed before.
-func (in UserUndo) notOurs() []string {
-	if in.UserID == "" {
+func (w createdUser) notOurs() []string {
+	if w.id == "" {
 		return nil
 	}
 	return []string{"someone else replaced or retagged the IAM user of the order: it was left alone"}

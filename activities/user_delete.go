@@ -18,17 +18,17 @@ import (
 // reads may be stale, so it starts over when AWS reports that something is still attached to the user. It leaves a user alone that is
 // not the order's, and returns a note about it.
 // Source: IAM API Reference, DeleteUser.
-func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in UserUndo) (notes []string, err error) {
+func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, w createdUser) (notes []string, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	for n := 0; ; n++ {
-		err := a.deleteUserOnce(ctx, s, &in)
+		err := a.deleteUserOnce(ctx, s, &w)
 		switch {
 		case errors.Is(err, errNotOurUser):
-			return in.notOurs(), nil
+			return w.notOurs(), nil
 		case awscloud.IsAccessDenied(err):
-			return nil, a.orGone(ctx, s, in.Request.IAMUserName, err)
+			return nil, a.orGone(ctx, s, w.Request.IAMUserName, err)
 		case awscloud.IsAmbiguous(err):
-			if there, lookErr := a.waitVisible(ctx, 0, userExists(s, in.Request.IAMUserName)); lookErr != nil || !there {
+			if there, lookErr := a.waitVisible(ctx, 0, userExists(s, w.Request.IAMUserName)); lookErr != nil || !there {
 				return nil, lookErr
 			}
 		case !awscloud.IsDeleteConflict(err):
@@ -45,37 +45,37 @@ func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in Use
 
 // deleteUserOnce checks twice that the user is the order's: AWS deletes by name, and while this attempt strips the user, someone may
 // delete it and create another one of the same name.
-func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, in *UserUndo) error {
-	if there, err := a.ownUser(ctx, s, in); err != nil || !there {
+func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, w *createdUser) error {
+	if there, err := a.ownUser(ctx, s, w); err != nil || !there {
 		return err
 	}
-	if err := a.stripUser(ctx, s, in.Request.IAMUserName); err != nil {
+	if err := a.stripUser(ctx, s, w.Request.IAMUserName); err != nil {
 		return err
 	}
-	if there, err := a.ownUser(ctx, s, in); err != nil || !there {
+	if there, err := a.ownUser(ctx, s, w); err != nil || !there {
 		return err
 	}
-	_, err := s.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String(in.Request.IAMUserName)})
+	_, err := s.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String(w.Request.IAMUserName)})
 	return awscloud.IgnoreNotFound(err)
 }
 
 var errNotOurUser = errors.New("the user is not the order's")
 
-// ownUser reports whether the order's user exists, and stores its id in the input: from then on only that user is the order's. It
+// ownUser reports whether the order's user exists, and stores its id: from then on only that user is the order's. It
 // returns errNotOurUser when another user has the name.
-func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, in *UserUndo) (there bool, err error) {
+func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, w *createdUser) (there bool, err error) {
 	var user *iamtypes.User
 	there, err = a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-		user, err = findUser(ctx, s, in.Request.IAMUserName)
+		user, err = findUser(ctx, s, w.Request.IAMUserName)
 		return user != nil, err
 	})
 	if err != nil || !there {
 		return false, err
 	}
-	if !in.ours(user) {
+	if !w.ours(user) {
 		return false, errNotOurUser
 	}
-	in.UserID = aws.ToString(user.UserId)
+	w.id = aws.ToString(user.UserId)
 	return true, nil
 }
 

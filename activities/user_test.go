@@ -24,17 +24,17 @@ func TestAUserOfSomeoneElseIsNeverTouched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(from *initialState) { from.account.Users = map[string]awssim.User{"ALICE": foreign} })
-			_, err := run(w, w.acts.Inspect, w.w)
+			_, err := run(w, w.acts.Inspect, w.work())
 			failure := w.requireFailure(err, provision.CodeUserNameTaken)
 			require.Equal(t, "iam_user_name", failure.Field)
 			require.Equal(t, "alice", failure.Value)
 
-			_, err = run(w, w.acts.CreateUser, w.w)
+			_, err = run(w, w.acts.CreateUser, w.work())
 			w.requireFailure(err, provision.CodeUserNameTaken)
-			undone, err := run(w, w.acts.DisableSignIn, UserUndo{Assignment: w.w})
+			undone, err := run(w, w.acts.DisableSignIn, UserUndo{Work: w.work()})
 			require.NoError(t, err)
 			require.Empty(t, undone.Notes)
-			undone, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+			undone, err = run(w, w.acts.RemoveUser, UserUndo{Work: w.work()})
 			require.NoError(t, err)
 			require.Empty(t, undone.Notes, "the user was never ours, so there is no note")
 			w.requireRestored()
@@ -54,12 +54,12 @@ func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 	t.Run("before the order", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, exact, func(from *initialState) { taken(&from.account) })
-		_, err := run(w, w.acts.Inspect, w.w)
+		_, err := run(w, w.acts.Inspect, w.work())
 		failure := w.requireFailure(err, provision.CodeUserNameTaken)
 		require.Equal(t, "iam_user_name", failure.Field)
 		require.Equal(t, "alice", failure.Value)
 		w.w.Request.IAMUserName = "bob"
-		_, err = run(w, w.acts.Inspect, w.w)
+		_, err = run(w, w.acts.Inspect, w.work())
 		require.NoError(t, err)
 	})
 	t.Run("since the inspection", func(t *testing.T) {
@@ -67,10 +67,10 @@ func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 		w := setup(t, exact, quick)
 		w.edit(taken)
 		w.start = string(w.sim.Snapshot(accountID))
-		_, err := run(w, w.acts.CreateUser, w.w)
+		_, err := run(w, w.acts.CreateUser, w.work())
 		failure := w.requireFailure(err, provision.CodeUserNameTaken)
 		require.Equal(t, "iam_user_name", failure.Field)
-		_, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+		_, err = run(w, w.acts.RemoveUser, UserUndo{Work: w.work()})
 		require.NoError(t, err)
 		w.requireRestored()
 	})
@@ -84,7 +84,7 @@ func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 	t.Run("AWS is not asked for more than it takes", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, func(from *initialState) { taken(&from.account) })
-		_, err := run(w, w.acts.Inspect, w.w)
+		_, err := run(w, w.acts.Inspect, w.work())
 		w.requireFailure(err, provision.CodeUserNameTaken)
 		require.NotContains(t, w.operations(), "ListUsers", "AWS has found the user by itself")
 	})
@@ -93,16 +93,16 @@ func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 func TestAUserThatSomeoneReplacedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	user, err := run(w, w.acts.CreateUser, w.w)
+	user, err := run(w, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
 	w.edit(func(a *awssim.Account) {
 		u := a.Users["alice"]
 		u.ID = "AIDASOMEBODYELSE00000"
 		a.Users["alice"] = u
 	})
-	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Work: w.work(), User: user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
-	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: user.ID})
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: user.ID})
 	require.NoError(t, err)
 	require.Len(t, undone.Notes, 1)
 	require.Contains(t, w.account().Users, "alice")
@@ -133,7 +133,7 @@ func TestAUserThatSomeoneReplacesDuringTheUndoIsLeftAlone(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			d := w.mustDo()
-			in := UserUndo{Assignment: w.w}
+			in := UserUndo{Work: w.work()}
 			if known {
 				in.UserID = d.user.ID
 			}
@@ -152,7 +152,7 @@ func TestAUserThatSomeoneReplacesDuringTheUndoIsLeftAlone(t *testing.T) {
 		w.sim.Inject(awssim.Fault{Operation: "DeleteUser", Nth: 1, Kind: awssim.Error, Code: "DeleteConflict", Status: 409})
 		w.replaceUserAt("DeleteUser")
 		asked := len(w.sim.Requests())
-		undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+		undone, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: d.user.ID})
 		require.NoError(t, err)
 		require.Len(t, undone.Notes, 1)
 		require.Equal(t, "AIDASOMEBODYELSE00000", w.account().Users["alice"].ID)
@@ -216,7 +216,7 @@ func TestRemoveUserDeletesEverythingAttached(t *testing.T) {
 			a.Users["alice"] = u
 		})
 		w.sim.Inject(awssim.Fault{Operation: "DeleteUser", Nth: 1, Kind: awssim.Error, Code: "DeleteConflict", Status: 409})
-		_, err := once(w, 1, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+		_, err := once(w, 1, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: d.user.ID})
 		require.NoError(t, err)
 		require.Empty(t, w.account().Users)
 	})
@@ -229,10 +229,10 @@ func TestRemoveUserDeletesEverythingAttached(t *testing.T) {
 			u.AttachedPolicies = append(u.AttachedPolicies, "arn:aws:iam::aws:policy/AdministratorAccess")
 			a.Users["alice"] = u
 		})
-		_, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+		_, err := run(w, w.acts.RemoveUser, UserUndo{Work: w.work(), UserID: d.user.ID})
 		failure := w.requireFailure(err, provision.CodePermissionMissing)
 		require.Contains(t, failure.Reason, "iam:DetachUserPolicy")
-		verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
+		verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Work: w.work(), Journal: d.inspected.Journal})
 		require.NoError(t, err)
 		require.Contains(t, verified.Leftovers, "the IAM user of the order still exists")
 	})
@@ -265,7 +265,7 @@ func TestTheUserHasTheBoundaryAndPoliciesOfThePool(t *testing.T) {
 			require.Contains(t, failure.Reason, "does-not-exist")
 			if failure.Step == provision.StepInspect {
 				require.Empty(t, w.sim.Effects(), "the inspection finds it before anything is changed")
-				_, err = run(w, w.acts.CreateUser, w.w)
+				_, err = run(w, w.acts.CreateUser, w.work())
 				failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 				require.Contains(t, failure.Reason, "does-not-exist")
 				w.requireRestored()

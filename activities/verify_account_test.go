@@ -69,7 +69,7 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
-			_, err := run(w, w.acts.Inspect, w.w) // a session from before must not hide that the role is gone
+			_, err := run(w, w.acts.Inspect, w.work()) // a session from before must not hide that the role is gone
 			require.NoError(t, err)
 			w.become(cancelled)
 			c.spoil(w)
@@ -116,15 +116,15 @@ func TestAProtectedAccountIsNeverTouched(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.acts.ProtectedIDs = []string{accountID}
-	_, err := run(w, w.acts.Inspect, w.w)
+	_, err := run(w, w.acts.Inspect, w.work())
 	w.requireFailure(err, provision.CodeAccountProtected)
-	_, err = run(w, w.acts.CreateUser, w.w)
+	_, err = run(w, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()
 
 	w.acts.ProtectedIDs = nil
 	w.acts.ProtectedAccounts = allProtected{}
-	_, err = run(w, w.acts.CreateUser, w.w)
+	_, err = run(w, w.acts.CreateUser, w.work())
 	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()
 }

@@ -193,11 +193,11 @@ func TestNoReadShowsAPassword(t *testing.T) {
 	order, ctx := w.shared["completed_order"], t.Context()
 	key := provision.OrderKey{Provider: "acme", ID: order}
 	request := provision.PasswordRequest{By: provision.Intervention{Actor: "key 1", Reason: "lost", ID: "request-1"}}
-	target, err := w.database.Passwords.Request(ctx, key, request)
+	account, err := w.database.Passwords.Request(ctx, key, request)
 	require.NoError(t, err)
-	sealed, err := w.service.Sealer.Seal([]byte(newPasswordText), provision.PasswordPurpose(key, target.Account.ID))
+	sealed, err := w.service.Sealer.Seal([]byte(newPasswordText), provision.PasswordPurpose(key, account))
 	require.NoError(t, err)
-	_, err = w.database.Passwords.KeepNew(ctx, key, target.Account.ID, request.By, sealed, false)
+	_, err = w.database.Passwords.KeepNew(ctx, key, account, request.By, sealed, false)
 	require.NoError(t, err)
 	require.NoError(t, w.database.Passwords.EndRequest(ctx, key, request.By.ID, nil))
 	secrets := secretsOf(w, order)

@@ -212,7 +212,7 @@ func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	w.workflows.told = nil
 
 	order := w.orderIn(provision.Compensating, "")
-	_, err := w.store.Steps.BeginUndo(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, time.Minute)
+	_, _, err := w.store.Steps.BeginUndo(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, w.store.Steps.End(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, provision.StepUndoing,
 		"PermissionMissing: refused"))

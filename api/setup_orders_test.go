@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -92,7 +93,7 @@ func (w *testAPI) allot(order newOrder, state provision.OrderState) {
 		require.NoError(w.t, err)
 		_, err = w.store.Passwords.Keep(ctx, key, id, sealed)
 		require.NoError(w.t, err)
-		require.NoError(w.t, w.store.Steps.Begin(ctx, key, id, provision.StepAllocate, 1))
+		require.NoError(w.t, pgtest.Err(w.store.Steps.Begin(ctx, key, id, provision.StepAllocate, 1)))
 		require.NoError(w.t, w.store.Orders.Allocate(ctx, key, id, resultFixture(id)))
 		require.NoError(w.t, w.store.Steps.End(ctx, key, id, provision.StepAllocate, provision.StepDone, ""))
 	}

@@ -230,16 +230,16 @@ func (w *memoryWorkflows) IssuePassword(ctx context.Context, key provision.Order
 	if w.noWorker {
 		return outcome, false, nil
 	}
-	target, err := w.db.Passwords.Request(ctx, key, request)
+	account, err := w.db.Passwords.Request(ctx, key, request)
 	if err != nil || w.holdPasswords {
 		return outcome, false, err
 	}
 	if outcome.Refused = w.refusePassword; outcome.Refused == nil {
-		sealed, err := w.sealer.Seal([]byte(newPasswordText), provision.PasswordPurpose(key, target.Account.ID))
+		sealed, err := w.sealer.Seal([]byte(newPasswordText), provision.PasswordPurpose(key, account))
 		if err != nil {
 			return outcome, false, err
 		}
-		if _, err := w.db.Passwords.KeepNew(ctx, key, target.Account.ID, request.By, sealed, false); err != nil {
+		if _, err := w.db.Passwords.KeepNew(ctx, key, account, request.By, sealed, false); err != nil {
 			return outcome, false, err
 		}
 	}

@@ -10,9 +10,10 @@ CREATE TABLE orders (
     nonce          uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL,
     request        jsonb NOT NULL,
-    first_request  jsonb,
+    earlier_requests jsonb NOT NULL DEFAULT '[]',
     request_sha256 bytea NOT NULL,
     settings       jsonb,
+    earlier_settings jsonb NOT NULL DEFAULT '[]',
     state          text NOT NULL DEFAULT 'accepted',
     state_since    timestamptz NOT NULL DEFAULT now(),
     step           text NOT NULL DEFAULT '',
@@ -31,7 +32,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_waiting_has_a_place CHECK (state <> 'waiting_for_account' OR queue_position IS NOT NULL),
     CONSTRAINT orders_result_iff_completed CHECK ((state = 'completed') = (result IS NOT NULL)),
     CONSTRAINT orders_failed_says_why CHECK (state NOT IN ('failed', 'action_required') OR failure IS NOT NULL)
-);
+) WITH (fillfactor = 80); -- room on the page for an update of a column without an index, which then writes to no index
 COMMENT ON TABLE orders IS
     'what was ordered and how far it is; written by the worker, and by the API for cancel, fail, retry, swap and '
     'correct';
@@ -40,12 +41,14 @@ COMMENT ON COLUMN orders.nonce IS
     'value of the tag mp:order-nonce on everything that the order creates in AWS; what carries it belongs to the '
     'order';
 COMMENT ON COLUMN orders.created_at IS 'when the API accepted the order';
-COMMENT ON COLUMN orders.first_request IS 'the request before its first correction; NULL = never corrected';
+COMMENT ON COLUMN orders.earlier_requests IS 'the request before each correction, the first one first; empty = never corrected';
 COMMENT ON COLUMN orders.request_sha256 IS
     'SHA-256 of the first request: distinguishes a repeated order from another order with the same id';
 COMMENT ON COLUMN orders.settings IS
     'settings of the pool when the order was opened, which it keeps however long it runs; NULL = not opened yet, as '
     'after a row was restored';
+COMMENT ON COLUMN orders.earlier_settings IS
+    'the settings before each change that the order has read; what an attempt has created under them must be found again';
 COMMENT ON COLUMN orders.queue_position IS
     'place in the queue of the pool, drawn from orders_queue; kept when the order comes back to the queue';
 COMMENT ON COLUMN orders.refused_at IS
@@ -63,18 +66,23 @@ COMMENT ON SEQUENCE orders_queue IS 'places in the queues of all pools';
 CREATE UNIQUE INDEX orders_queue_position ON orders (queue_position) WHERE queue_position IS NOT NULL;
 -- Counts the orders ahead in the queue of a pool.
 CREATE INDEX orders_waiting ON orders (provider, marketplace, environment, queue_position) WHERE state = 'waiting_for_account';
--- The claim finds the head of a pool's queue for each model; '' means the orders that accept any model.
-CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position)
+-- The claim finds the head of a pool's queue for each model; '' means the orders that accept any model. An order that waits has a
+-- queue_position: NULLS FIRST makes this the only index in the order that the claim asks for. Without it, PostgreSQL might walk
+-- through orders_waiting, past the orders for other models.
+CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position NULLS FIRST)
     WHERE state = 'waiting_for_account';
 -- Lists the orders of a provider by page.
 CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
 -- Lists the orders of a customer by page.
 CREATE INDEX orders_of_customer ON orders (provider, (request #>> '{customer,id}'), created_at DESC, id DESC)
     WHERE request #>> '{customer,id}' IS NOT NULL;
--- Counts the orders of a pool by state, and finds the oldest of a state.
-CREATE INDEX orders_by_state ON orders (provider, marketplace, environment, state, state_since);
+-- Lists the orders that have not ended, counts those of a pool by state, and finds the oldest of a state.
+CREATE INDEX orders_in_progress ON orders (provider, marketplace, environment, state, state_since)
+    WHERE state NOT IN ('completed', 'failed', 'cancelled');
 -- Finds the orders, and so the events, of a callback URL.
 CREATE INDEX orders_of_callback ON orders (provider, (request ->> 'callback_url')) WHERE request ->> 'callback_url' IS NOT NULL;
+-- Lists the orders that a filter selects, by pool, state and model; '' means the orders that accept any model.
+CREATE INDEX orders_of_pool ON orders (provider, marketplace, environment, state, COALESCE(model, ''), created_at DESC, id DESC);
 
 CREATE TABLE order_transitions (
     from_state text NOT NULL,
@@ -164,7 +172,7 @@ CREATE TABLE order_steps (
     CONSTRAINT order_steps_fenced_while_undone CHECK ((state IN ('undoing', 'undone')) = (fenced_at IS NOT NULL)),
     CONSTRAINT order_steps_open_not_negative CHECK (attempts_open >= 0 AND undos_open >= 0),
     CONSTRAINT order_steps_refused_since_when CHECK ((refused = '') = (refused_since IS NULL))
-);
+) WITH (fillfactor = 80); -- as orders
 COMMENT ON TABLE order_steps IS
     'each step of an order in an account, and which of its attempts may still write there; written by the worker '
     'before and after each attempt';
@@ -237,7 +245,7 @@ BEGIN
             RAISE EXCEPTION 'order %: a new order is accepted, not %', NEW.id, NEW.state
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_transition_allowed';
         END IF;
-    ELSIF NEW.state <> OLD.state THEN
+    ELSE
         IF NOT EXISTS (SELECT 1 FROM order_transitions WHERE from_state = OLD.state AND to_state = NEW.state) THEN
             RAISE EXCEPTION 'order %: % to % is not a transition', OLD.id, OLD.state, NEW.state
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_transition_allowed';
@@ -247,8 +255,9 @@ BEGIN
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER orders_transition_allowed BEFORE INSERT OR UPDATE ON orders
-    FOR EACH ROW EXECUTE FUNCTION orders_transition_allowed();
+CREATE TRIGGER orders_transition_allowed_of_insert BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION orders_transition_allowed();
+CREATE TRIGGER orders_transition_allowed_of_update BEFORE UPDATE ON orders FOR EACH ROW
+    WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION orders_transition_allowed();
 
 -- The transaction-local settings qm.code and qm.reason say what changes the state; without them the failure does.
 -- +goose StatementBegin

@@ -75,23 +75,21 @@ COMMENT ON COLUMN accounts.set_aside_count IS
 COMMENT ON COLUMN accounts.removing_since IS 'since when a workflow removes what an order left in it; NULL = none does';
 -- The address identifies the root user throughout AWS, so no two accounts of any providers share one.
 CREATE UNIQUE INDEX accounts_root_email_unique ON accounts (lower(root_email));
--- One order never holds two accounts. Also finds the account of an order.
-CREATE UNIQUE INDEX accounts_one_per_order ON accounts (provider, order_id) WHERE status IN ('provisioning', 'allocated');
--- The claim takes the oldest ready account of a pool, of any model or of one. added_at is never NULL: NULLS FIRST makes these
--- the only indexes in the order that the claim asks for. Without it, PostgreSQL would rather walk through accounts_oldest_first,
--- past all the accounts that are not ready.
-CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environment, added_at NULLS FIRST, added_seq)
-    WHERE status = 'ready';
-CREATE INDEX accounts_oldest_ready_of_model ON accounts (provider, marketplace, environment, model, added_at NULLS FIRST, added_seq)
+-- One order never holds two accounts, or one and another that it left unclean. Also finds the account of an order.
+CREATE UNIQUE INDEX accounts_one_per_order ON accounts (provider, order_id)
+    WHERE status IN ('provisioning', 'allocated', 'provisioning_failed');
+-- The claim takes the oldest ready account of a model in a pool; for any model, the oldest of those. added_at is never NULL:
+-- NULLS FIRST makes this the only index in the order that the claim asks for. Without it, PostgreSQL might rather walk through
+-- another one, past accounts that are not ready.
+CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environment, model, added_at NULLS FIRST, added_seq)
     WHERE status = 'ready';
 -- Finds the accounts that are due for verification.
 CREATE INDEX accounts_due ON accounts (verify_at) WHERE verify_at IS NOT NULL;
 -- Counts, of the accounts that a pool's orders claimed lately, those in which no session could be opened.
 CREATE INDEX accounts_claimed ON accounts (provider, marketplace, environment, claimed_at) WHERE claimed_at IS NOT NULL;
--- Counts the stock of a pool by model and status.
-CREATE INDEX accounts_by_status ON accounts (provider, marketplace, environment, model, status);
--- Lists the accounts of a provider by page.
-CREATE INDEX accounts_oldest_first ON accounts (provider, added_at, added_seq);
+-- Lists the accounts of a provider by page: all of them, and those that a filter selects, by pool, status and model.
+CREATE INDEX accounts_oldest_first ON accounts (provider, added_at, id);
+CREATE INDEX accounts_of_pool ON accounts (provider, marketplace, environment, status, model, added_at, id);
 
 CREATE TABLE account_transitions (
     from_status text NOT NULL,
@@ -183,8 +181,6 @@ CREATE FUNCTION accounts_not_protected() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM lock_account(NEW.id);
-    ELSIF NEW.status <> 'ready' OR OLD.status = 'ready' THEN
-        RETURN NEW;
     END IF;
     IF EXISTS (SELECT 1 FROM protected_accounts WHERE provider = NEW.provider AND account_id = NEW.id) THEN
         RAISE EXCEPTION 'account %: it is protected, so it never enters a pool', NEW.id
@@ -193,8 +189,9 @@ BEGIN
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER accounts_not_protected BEFORE INSERT OR UPDATE OF status ON accounts
-    FOR EACH ROW EXECUTE FUNCTION accounts_not_protected();
+CREATE TRIGGER accounts_not_protected_of_insert BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION accounts_not_protected();
+CREATE TRIGGER accounts_not_protected_of_update BEFORE UPDATE ON accounts FOR EACH ROW
+    WHEN (NEW.status = 'ready' AND OLD.status <> 'ready') EXECUTE FUNCTION accounts_not_protected();
 
 -- +goose StatementBegin
 CREATE FUNCTION accounts_ready_is_verified() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -241,15 +238,17 @@ BEGIN
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'accounts_transition_allowed';
         END IF;
         NEW.status_since := clock_timestamp();
-    ELSIF NEW.order_id IS DISTINCT FROM OLD.order_id THEN
+    ELSE
         RAISE EXCEPTION 'account %: the order that holds it changes only with its status', OLD.id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'accounts_transition_allowed';
     END IF;
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER accounts_transition_allowed BEFORE INSERT OR UPDATE OR DELETE ON accounts
+CREATE TRIGGER accounts_transition_allowed BEFORE INSERT OR DELETE ON accounts
     FOR EACH ROW EXECUTE FUNCTION accounts_transition_allowed();
+CREATE TRIGGER accounts_transition_allowed_of_update BEFORE UPDATE ON accounts FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.order_id IS DISTINCT FROM OLD.order_id) EXECUTE FUNCTION accounts_transition_allowed();
 
 -- Keeps the columns that follow from a change: version, claimed_at, and those of verification. PostgreSQL fires the triggers
 -- of a row in the order of their names, so this one comes after the rules.
@@ -344,7 +343,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE CONSTRAINT TRIGGER account_and_order_agree AFTER INSERT OR UPDATE ON accounts
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION account_and_order_agree();
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.status IN ('provisioning', 'allocated')) EXECUTE FUNCTION account_and_order_agree();
 
 -- +goose StatementBegin
 CREATE FUNCTION order_and_account_agree() RETURNS trigger LANGUAGE plpgsql AS $$

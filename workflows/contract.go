@@ -24,8 +24,11 @@ const (
 	SweepWebhooksName   = "SweepWebhooks"
 )
 
-// OpenOrderName is the name in Temporal of the activity that writes an order's row.
-const OpenOrderName = "OpenOrder"
+// Names in Temporal of the activities whose results are read from histories.
+const (
+	OpenOrderName      = "OpenOrder"      // writes an order's row; returns a provision.OpenedOrder
+	RereadSettingsName = "RereadSettings" // returns provision.PoolSettings
+)
 
 // Ids of the schedules, and of the workflows of which one runs at a time.
 const (

@@ -34,10 +34,10 @@ func IssuePassword(ctx workflow.Context, key provision.OrderKey) (provision.Pass
 
 // issuePassword sets a new password for one request.
 func issuePassword(ctx workflow.Context, asked activities.AskedPassword) (outcome provision.PasswordOutcome, err error) {
-	target, err := callDatabase(ctx, "Accept the request", acts.BeginPassword, asked)
+	accountID, err := callDatabase(ctx, "Accept the request", acts.BeginPassword, asked)
 	if err == nil {
-		_, err = call(ctx, cloud, "Set a new password in account "+target.Account.ID, acts.SetPassword,
-			activities.SetPassword{Order: asked.Order, Target: target, Request: asked.Request})
+		_, err = call(ctx, cloud, "Set a new password in account "+accountID, acts.SetPassword, activities.SetPassword{
+			Work: activities.Work{Order: asked.Order, AccountID: accountID}, Request: asked.Request})
 	}
 	if err != nil {
 		refusal := failureOf(err)

@@ -32,16 +32,14 @@ func (s *passwordScript) did(name, request string) error {
 	return s.fail[call]
 }
 
-var passwordTarget = provision.PasswordTarget{Account: provision.Account{ID: "000000000001"}, Nonce: "nonce", UserName: "customer"}
-
 func setupPassword(t *testing.T) (*testsuite.TestWorkflowEnvironment, *passwordScript) {
 	t.Helper()
 	env := newEnvironment()
 	s := &passwordScript{fail: map[string]error{}, after: map[string]func(){}, outcome: map[string]provision.PasswordOutcome{}}
 	var a *activities.Activities
 	env.OnActivity(a.BeginPassword, mock.Anything, mock.Anything).Return(func(_ context.Context,
-		in activities.AskedPassword) (provision.PasswordTarget, error) {
-		return passwordTarget, s.did("BeginPassword", in.Request.By.ID)
+		in activities.AskedPassword) (string, error) {
+		return "000000000001", s.did("BeginPassword", in.Request.By.ID)
 	})
 	env.OnActivity(a.SetPassword, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SetPassword) (struct{}, error) {
 		s.sent = append(s.sent, in)
@@ -77,7 +75,8 @@ func TestANewPasswordIsSetAndRecorded(t *testing.T) {
 	env, s := setupPassword(t)
 	require.Nil(t, outcomeOf(t, env, wanted("1")).Refused)
 	require.Equal(t, []string{"BeginPassword 1", "SetPassword 1", "EndPassword 1"}, s.calls)
-	require.Equal(t, activities.SetPassword{Order: theOrder.OrderKey, Target: passwordTarget, Request: wanted("1")}, s.sent[0])
+	require.Equal(t, activities.SetPassword{Work: activities.Work{Order: theOrder.OrderKey, AccountID: "000000000001"},
+		Request: wanted("1")}, s.sent[0])
 	require.Nil(t, s.outcome["1"].Refused)
 }
 

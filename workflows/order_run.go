@@ -13,13 +13,11 @@ import (
 // orderRun is the state of one run of ProvisionOrder.
 type orderRun struct {
 	phase    phase
-	ordered  provision.Order     // the workflow's input: the order as it was placed
-	order    provision.Order     // the order as it is now, corrections included
-	earlier  []provision.Request // the order's request before each correction
-	nonce    string
+	ordered  provision.Order // the workflow's input: the order as it was placed
+	order    provision.Order // the order as it is now, corrections included
 	settings provision.PoolSettings
-	replaced []provision.PoolSettings // the pool's settings before each change that this run has read
-	account  *held                    // the account that the order holds; nil: none
+	account  *held                 // the account that the order holds; nil: none
+	kept     *provision.Assignment // what the undo of RemoveLeftovers works from; nil: what the database has
 
 	questions []*question         // what must be answered before the work goes on
 	showing   workflow.Mutex      // is held while the order's state is brought in line with the questions
@@ -82,14 +80,13 @@ func (r *orderRun) accountID() string {
 	return r.account.ID
 }
 
-// assignment is the input that all steps and undos have in common.
-func (r *orderRun) assignment() activities.Assignment {
-	a := activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings,
-		Account: r.account.Account}
+// work is the input that all steps and undos have in common.
+func (r *orderRun) work() activities.Work {
+	work := activities.Work{Order: r.order.OrderKey, AccountID: r.account.ID, Kept: r.kept}
 	if r.undoing != nil {
-		a.Until = r.undoing.until
+		work.Until = r.undoing.until
 	}
-	return a
+	return work
 }
 
 // stopError is why someone stopped the work on an account: by an update of this run, or as the order's row says.

@@ -109,7 +109,7 @@ func (r *orderRun) open(ctx workflow.Context) error {
 		r.enter(closing)
 		return err
 	}
-	r.nonce, r.settings, r.order.Request = opened.Nonce, opened.Settings, opened.Request
+	r.settings, r.order.Request = opened.Settings, opened.Request
 	return nil
 }
 
@@ -119,7 +119,7 @@ func (r *orderRun) allocate(ctx workflow.Context) (provision.Result, error) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	a := r.account
 	result, err := callDatabase(ctx, "Allocate account "+a.ID, acts.Allocate, activities.Allocation{
-		Order: r.order.OrderKey, AccountID: a.ID, Result: resultOf(r.assignment(), a.report, workflow.Now(ctx), a.inspected.Warnings...)})
+		Order: r.order.OrderKey, AccountID: a.ID, Result: r.result(workflow.Now(ctx))})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+a.ID+"` is the customer's.")
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -27,8 +26,9 @@ import (
 type activityScript struct {
 	mu       sync.Mutex
 	calls    []string
-	fail     map[string]error // by activity
-	stock    int              // accounts that ClaimAccount can give
+	request  provision.Request // of the order, as it was corrected
+	fail     map[string]error  // by activity
+	stock    int               // accounts that ClaimAccount can give
 	claimed  int
 	closing  *provision.OrderClosing
 	rejected []activities.RejectedAccount
@@ -96,7 +96,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	env.SetStartTime(theOrder.AcceptedAt)
 	env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	var a *activities.Activities
-	w := &activityScript{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
+	w := &activityScript{stock: 1, request: theOrder.Request, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {
 		return provision.OpenedOrder{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
@@ -114,23 +114,23 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 			Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
 	})
 	env.OnActivity(a.Inspect, mock.Anything, mock.Anything).Return(func(_ context.Context,
-		in activities.Assignment) (activities.Inspection, error) {
+		in activities.Work) (activities.Inspection, error) {
 		err := w.did("Inspect")
 		if err == nil {
-			err = w.fail["Inspect "+in.Account.ID]
+			err = w.fail["Inspect "+in.AccountID]
 		}
 		return activities.Inspection{Journal: provision.Journal{Alias: "before"}}, err
 	})
-	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
+	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Work) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
 	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context,
 		activities.SetContacts) (provision.WrittenContacts, error) {
 		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
-	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (struct{}, error) {
+	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Work) (struct{}, error) {
 		w.mu.Lock()
-		w.aliases = append(w.aliases, in.Request.AccountAlias)
+		w.aliases = append(w.aliases, w.request.AccountAlias)
 		w.mu.Unlock()
 		return struct{}{}, w.did("SetAlias")
 	})
@@ -189,17 +189,19 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	env.OnActivity(a.Resume, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) error {
 		return w.did("Resume")
 	})
-	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(context.Context,
-		activities.Corrected) error {
+	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Corrected) error {
+		w.mu.Lock()
+		w.request = in.Request
+		w.mu.Unlock()
 		return w.did("Correct")
 	})
 	env.OnActivity(a.NoteAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ActionTaken) error {
 		w.actions = append(w.actions, in)
 		return w.did("NoteAction")
 	})
-	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(_ context.Context,
-		in activities.SettingsHad) (activities.SettingsNow, error) {
-		return activities.SettingsNow{Settings: w.settings, Changed: !reflect.DeepEqual(in.Had, w.settings)}, w.did("RereadSettings")
+	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(context.Context,
+		provision.OrderKey) (provision.PoolSettings, error) {
+		return w.settings, w.did("RereadSettings")
 	})
 	env.OnActivity(a.KeepUndo, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.KeptUndo) error {
 		w.kept = &in

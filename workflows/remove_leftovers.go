@@ -16,15 +16,14 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 		return removed, err
 	}
 	r := &orderRun{
-		order: provision.Order{OrderKey: kept.Order, Request: kept.Request, Nonce: kept.Nonce}, earlier: kept.EarlierRequests,
-		nonce: kept.Nonce, settings: kept.Settings, replaced: kept.EarlierSettings,
+		order: provision.Order{OrderKey: kept.Order}, kept: kept.Kept,
 		account: &held{
-			Account: kept.Account, touched: kept.Touched, inspected: activities.Inspection{Journal: kept.Journal}, begun: allSteps,
+			Account: kept.Kept.Account, touched: kept.Touched, inspected: activities.Inspection{Journal: kept.Journal}, begun: allSteps,
 			user: kept.User, contacts: kept.Written, report: kept.Report,
 		},
 	}
 	removed.Leftovers, removed.Notes, _ = r.undoSteps(ctx) // a comparison that failed is among the leftovers
-	removed.Order, removed.OnFailure = kept.Order, kept.Settings.OnFailure
+	removed.Order, removed.OnFailure = kept.Order, kept.Kept.Settings.OnFailure
 	if err := execDatabase(ctx, "Record what is left", acts.EndRemoval, removed); err != nil {
 		return removed, err
 	}

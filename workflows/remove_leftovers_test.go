@@ -27,6 +27,8 @@ func kept(t *testing.T) activities.KeptUndo {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Error(t, env.GetWorkflowError())
 	require.NotNil(t, w.kept)
+	w.kept.Kept = &provision.Assignment{Order: theOrder.OrderKey, Request: theOrder.Request,
+		Account: provision.Account{ID: w.kept.AccountID}}
 	return *w.kept
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"quartermaster/activities"
 	"quartermaster/internal/provision"
 )
 
@@ -19,20 +18,21 @@ var manualSteps = []string{
 	"Switch on PDF invoices by e-mail in the account's billing preferences, if the customer wants them.",
 }
 
-// resultOf returns what the customer gets. The warnings are those of the inspection; the report has its own.
-func resultOf(w activities.Assignment, report provision.Report, now time.Time, warnings ...string) provision.Result {
+// result returns what the customer gets.
+func (r *orderRun) result(now time.Time) provision.Result {
+	request, account, report := r.order.Request, r.account.Account, r.account.report
 	result := provision.Result{
-		AccountID:           w.Account.ID,
-		AccountModel:        w.Account.Model,
-		AccountAlias:        w.Request.AccountAlias,
-		SignInURL:           provision.SignInURL(w.Request.AccountAlias),
-		SignInURLByID:       provision.SignInURL(w.Account.ID),
-		IAMUserName:         w.Request.IAMUserName,
+		AccountID:           account.ID,
+		AccountModel:        account.Model,
+		AccountAlias:        request.AccountAlias,
+		SignInURL:           provision.SignInURL(request.AccountAlias),
+		SignInURLByID:       provision.SignInURL(account.ID),
+		IAMUserName:         request.IAMUserName,
 		Report:              report,
 		UsageAvailableFrom:  now,
 		OlderUsageAvailable: report.Existing && report.UsageFrom == nil,
 		ManualSteps:         manualSteps,
-		Warnings:            append(slices.Clone(report.Warnings), warnings...),
+		Warnings:            append(slices.Clone(report.Warnings), r.account.inspected.Warnings...),
 		CompletedAt:         now,
 	}
 	switch {
@@ -41,5 +41,5 @@ func resultOf(w activities.Assignment, report provision.Report, now time.Time, w
 	case report.UsageFrom != nil && report.UsageFrom.After(now):
 		result.UsageAvailableFrom = *report.UsageFrom
 	}
-	return w.Settings.Instruct(w.Account, result)
+	return r.settings.Instruct(account, result)
 }

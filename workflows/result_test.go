@@ -27,13 +27,13 @@ func TestWhatAResultPromises(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result := resultOf(activities.Assignment{}, c.report, now)
+			result := (&orderRun{account: &held{report: c.report}}).result(now)
 			require.Equal(t, c.from, result.UsageAvailableFrom)
 			require.Equal(t, c.older, result.OlderUsageAvailable)
 			require.Nil(t, result.Warnings)
 		})
 	}
-	result := resultOf(activities.Assignment{}, provision.Report{Existing: true, Warnings: []string{"of the report"}}, now,
-		"of the inspection")
+	result := (&orderRun{account: &held{report: provision.Report{Existing: true, Warnings: []string{"of the report"}},
+		inspected: activities.Inspection{Warnings: []string{"of the inspection"}}}}).result(now)
 	require.Equal(t, []string{"of the report", "of the inspection"}, result.Warnings)
 }

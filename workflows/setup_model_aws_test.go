@@ -106,10 +106,16 @@ type modelActivities struct {
 	w *orderModel
 }
 
+// assigned is what the database has for the work.
+func (w *orderModel) assigned(in activities.Work) provision.Assignment {
+	return provision.Assignment{Order: in.Order, Nonce: modelNonce, Request: w.order.request, EarlierRequests: w.order.earlier,
+		Settings: w.settings, Account: w.account(in.AccountID).row}
+}
+
 // touch writes to AWS: only an order that holds the account and has not ended may do that.
-func (at *activityAttempt) touch(in activities.Assignment, effect func(*accountModel)) error {
+func (at *activityAttempt) touch(in activities.Work, effect func(*accountModel)) error {
 	return at.write(func() {
-		a := at.w.account(in.Account.ID)
+		a := at.w.account(in.AccountID)
 		if a.row.Status != provision.AccountProvisioning {
 			at.w.violate("%s writes into account %s, which is %s", at.name, a.row.ID, a.row.Status)
 		}
@@ -118,17 +124,18 @@ func (at *activityAttempt) touch(in activities.Assignment, effect func(*accountM
 	})
 }
 
-func (s modelActivities) Inspect(ctx context.Context, in activities.Assignment) (found activities.Inspection, err error) {
-	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+func (s modelActivities) Inspect(ctx context.Context, in activities.Work) (found activities.Inspection, err error) {
+	o := s.w.assigned(in)
+	at, a := attemptOf(ctx), s.w.account(in.AccountID)
 	at.pause()
 	if a.bad {
 		return found, at.refuse(provision.Failure{Code: provision.CodeAccountCannotBeEntered, Step: provision.StepInspect,
 			Reason: "the role cannot be assumed"})
 	}
-	if user, taken := a.now.Users[in.Request.IAMUserName]; taken && user.Nonce != in.Nonce {
+	if user, taken := a.now.Users[o.Request.IAMUserName]; taken && user.Nonce != o.Nonce {
 		return found, at.refuse(userNameInUse)
 	}
-	if name := in.Request.UseExistingCUR; name != "" {
+	if name := o.Request.UseExistingCUR; name != "" {
 		if _, there := a.now.Reports[name]; !there {
 			return found, at.refuse(provision.Failure{
 				Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur",
@@ -144,15 +151,16 @@ func (s modelActivities) Inspect(ctx context.Context, in activities.Assignment) 
 var userNameInUse = provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name",
 	Reason: "the name is taken"}
 
-func (s modelActivities) CreateUser(ctx context.Context, in activities.Assignment) (provision.User, error) {
-	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
+func (s modelActivities) CreateUser(ctx context.Context, in activities.Work) (provision.User, error) {
+	o := s.w.assigned(in)
+	at, a, name := attemptOf(ctx), s.w.account(in.AccountID), o.Request.IAMUserName
 	user, there := a.now.Users[name]
-	if there && (user.Nonce != in.Nonce || s.w.bug == bugLostAnswer) {
+	if there && (user.Nonce != o.Nonce || s.w.bug == bugLostAnswer) {
 		return provision.User{}, at.refuse(userNameInUse)
 	}
 	if !there {
 		s.w.users++
-		user = iamUser{ID: fmt.Sprintf("AIDA-%d", s.w.users), Nonce: in.Nonce}
+		user = iamUser{ID: fmt.Sprintf("AIDA-%d", s.w.users), Nonce: o.Nonce}
 		if err := at.touch(in, func(a *accountModel) { a.now.Users[name] = user }); err != nil {
 			return provision.User{}, err
 		}
@@ -161,25 +169,26 @@ func (s modelActivities) CreateUser(ctx context.Context, in activities.Assignmen
 }
 
 func (s modelActivities) RemoveUser(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
-	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
+	o := s.w.assigned(in.Work)
+	at, a, name := attemptOf(ctx), s.w.account(in.AccountID), o.Request.IAMUserName
 	user, there := a.now.Users[name]
-	if !there || user.Nonce != in.Nonce || in.UserID != "" && in.UserID != user.ID {
+	if !there || user.Nonce != o.Nonce || in.UserID != "" && in.UserID != user.ID {
 		return activities.Undone{}, nil
 	}
-	return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Users, name) })
+	return activities.Undone{}, at.touch(in.Work, func(a *accountModel) { delete(a.now.Users, name) })
 }
 
 func (s modelActivities) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (struct{}, error) {
 	at := attemptOf(ctx)
 	if err := at.write(func() {
-		if a := s.w.account(in.Account.ID); a.kept == "" {
+		if a := s.w.account(in.AccountID); a.kept == "" {
 			s.w.passwords++
 			a.kept = fmt.Sprintf("password %d", s.w.passwords)
 		}
 	}); err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, at.touch(in.Assignment, func(a *accountModel) {
+	return struct{}{}, at.touch(in.Work, func(a *accountModel) {
 		user := a.now.Users[in.User.Name]
 		if user.ID != in.User.ID {
 			s.w.violate("EnableSignIn got user %+v, but the account has %+v", in.User, user)
@@ -190,9 +199,10 @@ func (s modelActivities) EnableSignIn(ctx context.Context, in activities.EnableS
 }
 
 func (s modelActivities) DisableSignIn(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
-	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
-	if user, there := a.now.Users[name]; there && user.Nonce == in.Nonce && user.Password != "" {
-		if err := at.touch(in.Assignment, func(a *accountModel) { user.Password = ""; a.now.Users[name] = user }); err != nil {
+	o := s.w.assigned(in.Work)
+	at, a, name := attemptOf(ctx), s.w.account(in.AccountID), o.Request.IAMUserName
+	if user, there := a.now.Users[name]; there && user.Nonce == o.Nonce && user.Password != "" {
+		if err := at.touch(in.Work, func(a *accountModel) { user.Password = ""; a.now.Users[name] = user }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
@@ -200,15 +210,16 @@ func (s modelActivities) DisableSignIn(ctx context.Context, in activities.UserUn
 }
 
 func (s modelActivities) SetContacts(ctx context.Context, in activities.SetContacts) (struct{}, error) {
-	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
-	if a.now.Contact.FullName != in.Request.ContactName {
-		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Contact.FullName = in.Request.ContactName }); err != nil {
+	o := s.w.assigned(in.Work)
+	at, a := attemptOf(ctx), s.w.account(in.AccountID)
+	if a.now.Contact.FullName != o.Request.ContactName {
+		if err := at.touch(in.Work, func(a *accountModel) { a.now.Contact.FullName = o.Request.ContactName }); err != nil {
 			return struct{}{}, err
 		}
 	}
-	if in.Request.AlternateContact != nil {
-		for _, kind := range in.Settings.AlternateContactTypes {
-			if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Alternates[kind] = *in.Request.AlternateContact }); err != nil {
+	if o.Request.AlternateContact != nil {
+		for _, kind := range o.Settings.AlternateContactTypes {
+			if err := at.touch(in.Work, func(a *accountModel) { a.now.Alternates[kind] = *o.Request.AlternateContact }); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -218,10 +229,11 @@ func (s modelActivities) SetContacts(ctx context.Context, in activities.SetConta
 
 // contactsFound returns which contacts are ours, and notes about those that the customer changed.
 func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary bool, alternates, notes []string) {
-	now := s.w.account(in.Account.ID).now
-	written := []provision.Request{in.Request}
+	o := s.w.assigned(in.Work)
+	now := s.w.account(in.AccountID).now
+	written := []provision.Request{o.Request}
 	if s.w.bug != bugForgetsCorrections {
-		written = append(written, in.EarlierRequests...)
+		written = append(written, o.EarlierRequests...)
 	}
 	switch name := now.Contact.FullName; {
 	case name == in.Journal.Contact.FullName:
@@ -230,10 +242,10 @@ func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary b
 	default:
 		notes = append(notes, "the name in the primary contact was changed by someone else")
 	}
-	if in.Request.AlternateContact == nil {
+	if o.Request.AlternateContact == nil {
 		return primary, nil, notes
 	}
-	for _, kind := range in.Settings.AlternateContactTypes {
+	for _, kind := range o.Settings.AlternateContactTypes {
 		value, there := now.Alternates[kind]
 		earlier, had := in.Journal.AlternateContacts[kind]
 		switch {
@@ -254,12 +266,12 @@ func (s modelActivities) RestoreContacts(ctx context.Context, in activities.Rest
 	at := attemptOf(ctx)
 	primary, alternates, notes := s.contactsFound(in)
 	if primary {
-		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Contact.FullName = in.Journal.Contact.FullName }); err != nil {
+		if err := at.touch(in.Work, func(a *accountModel) { a.now.Contact.FullName = in.Journal.Contact.FullName }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
 	for _, kind := range alternates {
-		if err := at.touch(in.Assignment, func(a *accountModel) {
+		if err := at.touch(in.Work, func(a *accountModel) {
 			if earlier, had := in.Journal.AlternateContacts[kind]; had {
 				a.now.Alternates[kind] = earlier
 			} else {
@@ -272,8 +284,9 @@ func (s modelActivities) RestoreContacts(ctx context.Context, in activities.Rest
 	return activities.Undone{Notes: notes}, nil
 }
 
-func (s modelActivities) SetAlias(ctx context.Context, in activities.Assignment) (struct{}, error) {
-	at, a, alias := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.AccountAlias
+func (s modelActivities) SetAlias(ctx context.Context, in activities.Work) (struct{}, error) {
+	o := s.w.assigned(in)
+	at, a, alias := attemptOf(ctx), s.w.account(in.AccountID), o.Request.AccountAlias
 	if a.now.Alias == alias {
 		return struct{}{}, nil
 	}
@@ -287,13 +300,14 @@ func (s modelActivities) SetAlias(ctx context.Context, in activities.Assignment)
 }
 
 func (s modelActivities) RestoreAlias(ctx context.Context, in activities.RestoreAlias) (activities.Undone, error) {
-	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
-	ordered, earlier := in.Request.AccountAlias, in.Alias
+	o := s.w.assigned(in.Work)
+	at, a := attemptOf(ctx), s.w.account(in.AccountID)
+	ordered, earlier := o.Request.AccountAlias, in.Alias
 	if ordered == earlier || s.w.bug == bugAliasStays {
 		return activities.Undone{}, nil
 	}
 	if a.now.Alias == ordered {
-		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Alias = "" }); err != nil {
+		if err := at.touch(in.Work, func(a *accountModel) { a.now.Alias = "" }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
@@ -310,21 +324,22 @@ func (s modelActivities) RestoreAlias(ctx context.Context, in activities.Restore
 		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias,
 			Reason: "another account has taken the earlier alias"})
 	}
-	return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { a.now.Alias = earlier })
+	return activities.Undone{}, at.touch(in.Work, func(a *accountModel) { a.now.Alias = earlier })
 }
 
 func (s modelActivities) SetUpReport(ctx context.Context, in activities.SetUpReport) (provision.Report, error) {
+	o := s.w.assigned(in.Work)
 	if in.Existing != nil {
 		return *in.Existing, nil
 	}
-	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	at, a := attemptOf(ctx), s.w.account(in.AccountID)
 	if _, there := a.now.Buckets[modelBucketName]; !there {
-		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Buckets[modelBucketName] = in.Nonce }); err != nil {
+		if err := at.touch(in.Work, func(a *accountModel) { a.now.Buckets[modelBucketName] = o.Nonce }); err != nil {
 			return provision.Report{}, err
 		}
 	}
 	if _, there := a.now.Reports[modelReportName]; !there {
-		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Reports[modelReportName] = in.Nonce }); err != nil {
+		if err := at.touch(in.Work, func(a *accountModel) { a.now.Reports[modelReportName] = o.Nonce }); err != nil {
 			return provision.Report{}, err
 		}
 	}
@@ -332,45 +347,47 @@ func (s modelActivities) SetUpReport(ctx context.Context, in activities.SetUpRep
 }
 
 func (s modelActivities) RemoveReport(ctx context.Context, in activities.RemoveReport) (activities.Undone, error) {
-	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
-	if in.Request.UseExistingCUR != "" || in.Report.Existing {
+	o := s.w.assigned(in.Work)
+	at, a := attemptOf(ctx), s.w.account(in.AccountID)
+	if o.Request.UseExistingCUR != "" || in.Report.Existing {
 		return activities.Undone{}, nil
 	}
-	if a.now.Reports[modelReportName] == in.Nonce {
-		if err := at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Reports, modelReportName) }); err != nil {
+	if a.now.Reports[modelReportName] == o.Nonce {
+		if err := at.touch(in.Work, func(a *accountModel) { delete(a.now.Reports, modelReportName) }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
-	if a.now.Buckets[modelBucketName] == in.Nonce {
-		return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Buckets, modelBucketName) })
+	if a.now.Buckets[modelBucketName] == o.Nonce {
+		return activities.Undone{}, at.touch(in.Work, func(a *accountModel) { delete(a.now.Buckets, modelBucketName) })
 	}
 	return activities.Undone{}, nil
 }
 
 func (s modelActivities) CompareWithJournal(ctx context.Context, in activities.CompareWithJournal) (compared activities.Comparison,
 	err error) {
+	o := s.w.assigned(in.Work)
 	attemptOf(ctx).pause()
 	if s.w.bug == bugVerifiesNothing {
 		return compared, nil
 	}
-	now := s.w.account(in.Account.ID).now
+	now := s.w.account(in.AccountID).now
 	left := func(is bool, what string) {
 		if is {
 			compared.Leftovers = append(compared.Leftovers, what)
 		}
 	}
-	left(now.Users[in.Request.IAMUserName].Nonce == in.Nonce, "the IAM user of the order still exists")
+	left(now.Users[o.Request.IAMUserName].Nonce == o.Nonce, "the IAM user of the order still exists")
 	left(now.Alias != in.Journal.Alias, "the alias is not the earlier one")
-	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Assignment: in.Assignment, Journal: in.Journal,
-		EarlierRequests: in.EarlierRequests, Written: in.Written})
+	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Work: in.Work, Journal: in.Journal,
+		Written: in.Written})
 	left(primary, "the primary contact still has the ordered name")
 	for _, kind := range alternates {
 		left(true, "the "+kind+" contact is still the ordered one")
 	}
 	compared.Leftovers = append(compared.Leftovers, notes...)
-	if in.Request.UseExistingCUR == "" {
-		left(now.Reports[modelReportName] == in.Nonce, "the cost report of the order still exists")
-		left(now.Buckets[modelBucketName] == in.Nonce, "the bucket of the order still exists")
+	if o.Request.UseExistingCUR == "" {
+		left(now.Reports[modelReportName] == o.Nonce, "the cost report of the order still exists")
+		left(now.Buckets[modelBucketName] == o.Nonce, "the bucket of the order still exists")
 	}
 	return compared, nil
 }

@@ -20,7 +20,7 @@ import (
 // shows that the model answers as PostgreSQL does.
 type databaseModel struct {
 	activities.Orders
-	activities.Leftovers // nil: the tests of this file call KeepUndo only
+	activities.Leftovers // nil: the tests of this file call Assignment and KeepUndo only
 	w                    *orderModel
 }
 
@@ -34,6 +34,7 @@ func (unsealed) Open(sealed []byte, _ string) ([]byte, error) { return sealed, n
 type orderRow struct {
 	state     provision.OrderState
 	request   provision.Request
+	earlier   []provision.Request // before each correction
 	failure   *provision.Failure
 	result    *provision.Result
 	leftovers []string
@@ -259,6 +260,14 @@ func (w *orderModel) refuse(accountID string, setAside bool) {
 	}
 }
 
+func (s databaseModel) Assignment(ctx context.Context, key provision.OrderKey, accountID string) (now provision.Assignment, err error) {
+	err = s.w.tx(ctx, func() error {
+		now = s.w.assigned(activities.Work{Order: key, AccountID: accountID})
+		return nil
+	})
+	return now, err
+}
+
 func (s databaseModel) KeepUndo(ctx context.Context, _ provision.OrderKey, _ string, _ []byte) error {
 	return s.w.tx(ctx, func() error { return nil })
 }
@@ -289,7 +298,10 @@ func (s databaseModel) Resume(ctx context.Context, _ provision.OrderKey) error {
 }
 
 func (s databaseModel) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Intervention) error {
-	return s.w.tx(ctx, func() error { s.w.order.request = corrected; return nil })
+	return s.w.tx(ctx, func() error {
+		s.w.order.earlier, s.w.order.request = append(s.w.order.earlier, s.w.order.request), corrected
+		return nil
+	})
 }
 
 func (s databaseModel) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Intervention) error {

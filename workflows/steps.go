@@ -4,6 +4,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
+	"quartermaster/internal/provision"
 )
 
 // step is a change of the account. Its undo is registered before the step runs, because a step may take effect although its answer is
@@ -39,7 +40,7 @@ func (r *orderRun) do(ctx workflow.Context, steps ...step) error {
 }
 
 func (r *orderRun) inspect(ctx workflow.Context) (err error) {
-	r.account.inspected, err = call(ctx, inventory, "Inspect account "+r.account.ID, acts.Inspect, r.assignment())
+	r.account.inspected, err = call(ctx, inventory, "Inspect account "+r.account.ID, acts.Inspect, r.work())
 	return err
 }
 
@@ -49,28 +50,29 @@ func (r *orderRun) setUpReport(ctx workflow.Context) (err error) {
 		summary = "Link existing cost report"
 	}
 	r.account.report, err = call(ctx, cloud, summary, acts.SetUpReport, activities.SetUpReport{
-		Assignment: r.assignment(), Existing: r.account.inspected.ExistingReport, EarlierSettings: r.replaced})
+		Work: r.work(), Existing: r.account.inspected.ExistingReport})
 	return err
 }
 
 func (r *orderRun) removeReport(ctx workflow.Context) (activities.Undone, error) {
 	return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.RemoveReport{
-		Assignment: r.assignment(), Report: r.account.report, EarlierSettings: r.replaced})
+		Work: r.work(), Report: r.account.report})
 }
 
 func (r *orderRun) setAlias(ctx workflow.Context) error {
-	_, err := call(ctx, cloud, "Set account alias", acts.SetAlias, r.assignment())
+	_, err := call(ctx, cloud, "Set account alias", acts.SetAlias, r.work())
 	return err
 }
 
 func (r *orderRun) restoreAlias(ctx workflow.Context) (activities.Undone, error) {
 	return call(ctx, r.cleanup(), "Restore account alias", acts.RestoreAlias, activities.RestoreAlias{
-		Assignment: r.assignment(), Alias: r.account.inspected.Journal.Alias})
+		Work: r.work(), Alias: r.account.inspected.Journal.Alias})
 }
 
 func (r *orderRun) setContacts(ctx workflow.Context) error {
-	written, err := call(ctx, cloud, "Set contacts", acts.SetContacts,
-		activities.NewSetContacts(r.assignment(), r.account.inspected.Journal, r.earlier))
+	journal := r.account.inspected.Journal
+	written, err := call(ctx, cloud, "Set contacts", acts.SetContacts, activities.SetContacts{
+		Work: r.work(), Before: provision.WrittenContacts{FullName: journal.Contact.FullName, Alternates: journal.AlternateContacts}})
 	if err == nil {
 		r.account.contacts = &written
 	}
@@ -79,11 +81,11 @@ func (r *orderRun) setContacts(ctx workflow.Context) error {
 
 func (r *orderRun) restoreContacts(ctx workflow.Context) (activities.Undone, error) {
 	return call(ctx, r.cleanup(), "Restore contacts", acts.RestoreContacts, activities.RestoreContacts{
-		Assignment: r.assignment(), Journal: r.account.inspected.Journal, EarlierRequests: r.earlier, Written: r.account.contacts})
+		Work: r.work(), Journal: r.account.inspected.Journal, Written: r.account.contacts})
 }
 
 func (r *orderRun) createUser(ctx workflow.Context) (err error) {
-	r.account.user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.assignment())
+	r.account.user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.work())
 	return err
 }
 
@@ -93,7 +95,7 @@ func (r *orderRun) removeUser(ctx workflow.Context) (activities.Undone, error) {
 
 func (r *orderRun) enableSignIn(ctx workflow.Context) error {
 	_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn,
-		activities.EnableSignIn{Assignment: r.assignment(), User: r.account.user})
+		activities.EnableSignIn{Work: r.work(), User: r.account.user})
 	return err
 }
 
@@ -102,5 +104,5 @@ func (r *orderRun) disableSignIn(ctx workflow.Context) (activities.Undone, error
 }
 
 func (r *orderRun) userUndo() activities.UserUndo {
-	return activities.UserUndo{Assignment: r.assignment(), UserID: r.account.user.ID}
+	return activities.UserUndo{Work: r.work(), UserID: r.account.user.ID}
 }

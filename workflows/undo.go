@@ -119,18 +119,14 @@ func (r *orderRun) cleanup() workflow.ActivityOptions {
 
 func (r *orderRun) compareWithJournal(ctx workflow.Context) (activities.Comparison, error) {
 	return call(ctx, r.cleanup(), "Compare account "+r.account.ID+" with the journal", acts.CompareWithJournal,
-		activities.CompareWithJournal{
-			Assignment: r.assignment(), Journal: r.account.inspected.Journal, EarlierRequests: r.earlier,
-			Written: r.account.contacts, EarlierSettings: r.replaced,
-		})
+		activities.CompareWithJournal{Work: r.work(), Journal: r.account.inspected.Journal, Written: r.account.contacts})
 }
 
 // keepUndo keeps what RemoveLeftovers needs to undo the account again.
 func (r *orderRun) keepUndo(ctx workflow.Context) {
 	a := r.account
-	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: a.inspected.Journal, EarlierRequests: r.earlier,
-		EarlierSettings: r.replaced,
-		User:            a.user, Written: a.contacts, Report: a.report, Touched: a.touched}
+	kept := activities.KeptUndo{Work: r.work(), Journal: a.inspected.Journal, User: a.user, Written: a.contacts, Report: a.report,
+		Touched: a.touched}
 	if err := execDatabase(ctx, "Keep the undo", acts.KeepUndo, kept); err != nil {
 		workflow.GetLogger(ctx).Error("could not keep the undo: what is left in the account must be removed by hand",
 			"account", a.ID, "code", failureOf(err).Code)

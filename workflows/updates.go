@@ -85,7 +85,6 @@ func (r *orderRun) checkCorrection(c Correction) error {
 
 // correct replaces fields of the request and answers the questions that asked for them.
 func (r *orderRun) correct(ctx workflow.Context, c Correction) error {
-	r.earlier = append(r.earlier, r.order.Request)
 	r.order.Request = c.Fields.Apply(r.order.Request)
 	c.By.ID = workflow.GetCurrentUpdateInfo(ctx).ID
 	corrected := activities.Corrected{Order: r.order.OrderKey, Request: r.order.Request, By: c.By}
@@ -121,10 +120,9 @@ func (r *orderRun) retry(ctx workflow.Context, by provision.Intervention) error 
 
 // readSettings reads the pool's settings again, because someone may have mended them.
 func (r *orderRun) readSettings(ctx workflow.Context) error {
-	now, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, activities.SettingsHad{Order: r.order.OrderKey,
-		Had: r.settings})
-	if err == nil && now.Changed {
-		r.replaced, r.settings = append(r.replaced, r.settings), now.Settings
+	settings, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, r.order.OrderKey)
+	if err == nil {
+		r.settings = settings
 	}
 	return err
 }

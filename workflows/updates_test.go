@@ -230,7 +230,7 @@ func TestTooLateToStop(t *testing.T) {
 	require.Empty(t, w.actions)
 }
 
-func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
+func TestTheUndoKnowsWhatAWSHasShown(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
@@ -239,8 +239,6 @@ func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, provision.Cancelled, w.closing.State)
 	require.Len(t, w.restores, 1)
-	require.Equal(t, "green-hill", w.restores[0].Request.AccountAlias)
-	require.Equal(t, "blue-sky", w.restores[0].EarlierRequests[0].AccountAlias)
 	require.Equal(t, "JANE ROE", w.restores[0].Written.FullName, "whose a value is, is judged by what AWS showed")
 }
 
@@ -337,9 +335,7 @@ func TestARetryReadsThePoolsSettingsAgain(t *testing.T) {
 			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 			require.NoError(t, env.GetWorkflowError())
 			require.Len(t, w.reports, 2)
-			require.Equal(t, settings, w.reports[0].Settings)
-			require.Equal(t, mended, w.reports[1].Settings)
-			require.Equal(t, []provision.PoolSettings{settings}, w.reports[1].EarlierSettings, "what was made under them is taken back")
+			require.Contains(t, w.calls[slices.Index(w.calls, "RereadSettings"):], "SetUpReport", "the step begins again after that")
 		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/internal/webhooks"
@@ -182,13 +183,13 @@ func (w *rowWorkflows) Act(ctx context.Context, key provision.OrderKey, verb str
 func (w *rowWorkflows) IssuePassword(
 	ctx context.Context, key provision.OrderKey, request provision.PasswordRequest, _ time.Duration,
 ) (outcome provision.PasswordOutcome, ended bool, err error) {
-	target, err := w.db.Passwords.Request(ctx, key, request)
+	account, err := w.db.Passwords.Request(ctx, key, request)
 	if err != nil {
 		return outcome, false, err
 	}
 	set := func() error {
 		if w.refusePassword == nil {
-			if _, err := w.db.Passwords.KeepNew(ctx, key, target.Account.ID, request.By, []byte("sealed"), false); err != nil {
+			if _, err := w.db.Passwords.KeepNew(ctx, key, account, request.By, []byte("sealed"), false); err != nil {
 				return err
 			}
 		}
@@ -279,7 +280,7 @@ func (s *service) complete(key provision.OrderKey, account string) {
 	ctx := s.t.Context()
 	_, err := s.store.Passwords.Keep(ctx, key, account, []byte("sealed"))
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.store.Steps.Begin(ctx, key, account, provision.StepAllocate, 1))
+	require.NoError(s.t, pgtest.Err(s.store.Steps.Begin(ctx, key, account, provision.StepAllocate, 1)))
 	require.NoError(s.t, s.store.Orders.Allocate(ctx, key, account, provision.Result{
 		AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "berg-logistics",
 		SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL(account), IAMUserName: "anna.berg",

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -27,11 +28,11 @@ func TestTodoShowsWhatWaitsForAnOperator(t *testing.T) {
 	s.order("o-2", provision.Provisioning)
 	s.order("o-3", provision.Completed)
 	key := provision.OrderKey{Provider: "acme", ID: "o-2"}
-	require.NoError(t, s.store.Steps.Begin(t.Context(), key, "000000500002", provision.StepReport, 1))
+	require.NoError(t, pgtest.Err(s.store.Steps.Begin(t.Context(), key, "000000500002", provision.StepReport, 1)))
 	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepDone, ""))
 	require.NoError(t, s.store.Orders.BeginUndo(t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
 	require.Equal(t, "o-1", s.must("todo", "-q"), "an undo that makes progress needs no one")
-	_, err := s.store.Steps.BeginUndo(t.Context(), key, "000000500002", provision.StepReport, 0)
+	_, _, err := s.store.Steps.BeginUndo(t.Context(), key, "000000500002", provision.StepReport, 0)
 	require.NoError(t, err)
 	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepUndoing,
 		"the role may not s3:DeleteBucket"))

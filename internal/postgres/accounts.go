@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"quartermaster/internal/provision"
 )
@@ -64,22 +63,34 @@ func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Acc
 	return a, notFound(err, "account %s", id)
 }
 
+var accountList = listed{table: "accounts", status: "status", model: "t.model", time: "added_at"}
+
 // List lists the accounts of a provider, oldest first.
 func (s Accounts) List(ctx context.Context, provider string, f provision.AccountFilter) (accounts []provision.Account, err error) {
-	var w where
-	w.and("a.provider = ?", provider)
-	if len(f.Statuses) > 0 {
-		w.and("a.status = ANY(?)", pq.Array(f.Statuses))
-	}
-	w.andIf(f.Marketplace != "", "a.marketplace = ?", f.Marketplace)
-	w.andIf(f.Environment != "", "a.environment = ?", f.Environment)
-	w.andIf(f.Model != "", "a.model = ?", f.Model)
-	if f.After != nil {
-		w.and("(a.added_at, a.id) > (?, ?)", f.After.AddedAt, f.After.ID)
-	}
-	err = s.db.SelectContext(ctx, &accounts,
-		`SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
+	query, args := accountListQuery(provider, f)
+	err = s.db.SelectContext(ctx, &accounts, query, args...)
 	return accounts, err
+}
+
+func accountListQuery(provider string, f provision.AccountFilter) (query string, args []any) {
+	var w where
+	w.and("t.provider = ?", provider)
+	if f.After != nil {
+		w.and("(t.added_at, t.id) > (?, ?)", f.After.AddedAt, f.After.ID)
+	}
+	in := poolFilter[provision.AccountStatus]{provider: provider, environment: f.Environment, statuses: f.Statuses, model: f.Model}
+	if f.Marketplace != "" {
+		in.marketplaces = []string{f.Marketplace}
+	}
+	var page string
+	if in.empty() {
+		page = scan(accountList, &w, in, f.Limit)
+	} else {
+		page = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
+	}
+	return `SELECT ` + accountColumns + `
+FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
+ORDER BY a.added_at, a.id`, w.args
 }
 
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`

@@ -7,7 +7,15 @@ import (
 )
 
 // What the tests of this package see of its inside.
-const QueueHeadSQL = queueHeadSQL
+const (
+	QueueHeadSQL        = queueHeadSQL
+	StockFactsSQL       = stockFactsSQL
+	StockSQL            = stockSQL
+	OrderCountsSQL      = orderCountsSQL
+	OrdersInProgressSQL = ordersInProgressSQL
+)
+
+var FoldCountsSQL = foldCountsSQL
 
 // Classify is classify.
 var Classify = classify

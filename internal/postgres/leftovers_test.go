@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -18,7 +19,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	failure := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "x"}
 	removal := provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Intervention{Actor: "key desk"}}
 
-	require.NoError(t, store.Steps.Begin(ctx, key, id, provision.StepUser, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepUser, 1)))
 	require.NoError(t, store.Orders.BeginUndo(ctx, key, failure))
 	require.NoError(t, store.Leftovers.KeepUndo(ctx, provision.OrderKey{Provider: key.Provider, ID: "another"}, id, []byte("k1\x00no")),
 		"it does not hold the account")
@@ -32,7 +33,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 
 	_, _, err = store.Leftovers.KeptUndo(ctx, key.Provider, id)
 	require.ErrorIs(t, err, provision.ErrNotFound, "no operator has asked for it")
-	_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
+	_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 	keys, err := store.SealKeys.List(ctx)
 	require.NoError(t, err)
@@ -52,11 +53,11 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// The account counts as held by the order, for undos and looks.
-	_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
+	_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.Steps.End(ctx, key, id, provision.StepUser, provision.StepUndone, ""))
-	require.NoError(t, store.Steps.Begin(ctx, key, id, provision.StepCompare, 1))
-	refusedAs(t, store.Steps.Begin(ctx, key, id, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepCompare, 1)))
+	refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)), provision.CodeOrderNotInProgress)
 	_, _, err = store.Accounts.Return(ctx, "key desk", key.Provider, id, 0, "it is clean")
 	requireState(t, err, "are being removed")
 	tx, err := db.BeginTxx(ctx, nil)
@@ -78,7 +79,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.Equal(t, provision.AccountProvisioningFailed, account.Status)
 	require.Contains(t, account.Reason, "the bucket")
 	require.Nil(t, account.RemovingSince)
-	_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
+	_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 
 	// Nothing is left any more: a verification makes it Ready.

@@ -18,8 +18,7 @@ import (
 const openRequest = `request <> '' AND expires_at IS NULL AND failure IS NULL`
 
 const passwordTargetSQL = `
-SELECT o.nonce, o.result ->> 'iam_user_name' AS user_name, ` + accountColumns + `
-FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id
+SELECT a.id FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id
 WHERE o.provider = $1 AND o.id = $2 AND o.state = 'completed' AND a.status = 'allocated'`
 
 const (
@@ -36,27 +35,21 @@ ON CONFLICT (provider, order_id, account_id, request) DO NOTHING`
 	forgetStepSQL = `DELETE FROM order_steps WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 )
 
-// Request accepts a request for a new password, records who asks for it and why, and returns the user for which it is
-// asked. A repeat of the same request (By.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure
+// Request accepts a request for a new password, records who asks for it and why, and returns the account in
+// which it is set. A repeat of the same request (By.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure
 // OrderNotInProgress unless the order is completed and its account is allocated to it.
-func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provision.PasswordRequest) (target provision.PasswordTarget,
+func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provision.PasswordRequest) (accountID string,
 	err error) {
 	err = s.db.tx(ctx, r.By.Actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
-		var row struct {
-			provision.Account
-			Nonce    string `db:"nonce"`
-			UserName string `db:"user_name"`
-		}
-		if err := tx.GetContext(ctx, &row, passwordTargetSQL, key.Provider, key.ID); errors.Is(err, sql.ErrNoRows) {
+		if err := tx.GetContext(ctx, &accountID, passwordTargetSQL, key.Provider, key.ID); errors.Is(err, sql.ErrNoRows) {
 			return noCustomer(o.State)
 		} else if err != nil {
 			return err
 		}
-		target = provision.PasswordTarget{Account: row.Account, Nonce: row.Nonce, UserName: row.UserName}
 		noted, err := noteAction(ctx, tx, key, r.Action(), r.By)
 		if err != nil || !noted {
 			return err
@@ -66,13 +59,13 @@ func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provis
 		if _, err := tx.ExecContext(ctx, supersedeRequestSQL, key.Provider, key.ID, r.By.ID, asJSON(ended)); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, insertRequestSQL, key.Provider, key.ID, row.ID, r.By.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, insertRequestSQL, key.Provider, key.ID, accountID, r.By.ID); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, forgetStepSQL, key.Provider, key.ID, row.ID, provision.StepNewPassword)
+		_, err = tx.ExecContext(ctx, forgetStepSQL, key.Provider, key.ID, accountID, provision.StepNewPassword)
 		return err
 	})
-	return target, err
+	return accountID, err
 }
 
 func noCustomer(state provision.OrderState) error {

@@ -60,12 +60,9 @@ func TestANewPasswordIsRevealedOnlyAfterItWasIssued(t *testing.T) {
 		return sealed, err
 	}
 
-	target, err := store.Passwords.Request(ctx, key, wanted("r1"))
+	in, err := store.Passwords.Request(ctx, key, wanted("r1"))
 	require.NoError(t, err)
-	require.Equal(t, account1, target.Account.ID)
-	require.Equal(t, "customer", target.UserName)
-	require.NotEmpty(t, target.Account.ExternalID)
-	require.NotEmpty(t, target.Nonce)
+	require.Equal(t, account1, in)
 	require.Equal(t, first, view().Link.ID)
 
 	for _, sealed := range []string{"second", "a retry's"} {

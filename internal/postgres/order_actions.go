@@ -55,7 +55,8 @@ func (s Orders) Resume(ctx context.Context, key provision.OrderKey) error {
 	})
 }
 
-const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
+const correctSQL = `
+UPDATE orders SET earlier_requests = earlier_requests || jsonb_build_array(request), request = $3 WHERE provider = $1 AND id = $2`
 
 // Correct replaces the order's request by the corrected one and records who did it. The stored hash stays that of
 // the first request, because repeated POSTs are compared with it. A repeat of the same action (by.ID) changes

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 )
@@ -141,7 +142,7 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 			another.ID = ""
 			refusedAs(t, store.Orders.Stop(ctx, key, "stop", test.why, another), provision.CodeTooLate)
 			require.Len(t, history(t, db), rows+2, "what is refused is not written down")
-			refusedAs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+			refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)), provision.CodeOrderNotInProgress)
 			if test.state != provision.Compensating {
 				createAccounts(t, store, provision.ModelSPAM, 2, 2)
 				_, err = store.Orders.Claim(ctx, key)
@@ -248,11 +249,8 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	status, err := store.Orders.Status(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.OrderStatus{State: provision.Compensating, Failure: &cancelled}, status, "it takes no other account")
-	found, err := store.Reconciliation.Contradictions(ctx,
-		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour,
-			Grace: time.Hour}, time.Time{})
-	require.NoError(t, err)
-	require.Empty(t, found)
+	require.Empty(t, contradictions(t, store, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour,
+		Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}))
 	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})
 	require.NoError(t, err)
 	a, err := store.Accounts.Get(ctx, "acme", account1)

@@ -23,19 +23,18 @@ const enqueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
 WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 
-// fits is true when a Ready account fits an order o, and the claims of its pool are not suspended.
-const fits = `(EXISTS (SELECT 1 FROM account_models m CROSS JOIN LATERAL (
+// fits is true when the claims of the pool p are not suspended and a Ready account fits its order o.
+const fits = `(p.claims_suspended_at IS NULL AND EXISTS (
+    SELECT 1 FROM account_models m CROSS JOIN LATERAL (
         SELECT 1 FROM accounts a
-        WHERE a.provider = o.provider AND a.marketplace = o.marketplace AND a.environment = o.environment AND a.status = 'ready'
+        WHERE a.provider = p.provider AND a.marketplace = p.marketplace AND a.environment = p.environment AND a.status = 'ready'
           AND a.model = m.id
         ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
-    ) ready WHERE m.id = COALESCE(o.model, m.id))
-    AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = o.provider AND p.marketplace = o.marketplace
-        AND p.environment = o.environment AND p.claims_suspended_at IS NOT NULL))`
+    ) ready WHERE m.id = COALESCE(o.model, m.id)))`
 
 const claimingSQL = `
 SELECT o.provider, o.marketplace, o.environment, o.state, o.state = 'accepted' AND ` + fits + ` AS fits
-FROM orders o WHERE o.provider = $1 AND o.id = $2`
+FROM orders o JOIN pools p USING (provider, marketplace, environment) WHERE o.provider = $1 AND o.id = $2`
 
 // Claim assigns the oldest Ready account of the pool that fits to the order, unless an older order waits for it. A
 // repeat returns the same account. Without stock the order keeps its place in the queue, and Claim.Account is nil.
@@ -133,13 +132,13 @@ func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provis
 // accepts any model (model ”), so orders for other models cost nothing.
 const queueHeadSQL = `
 SELECT o.provider, o.id
-FROM (SELECT id FROM account_models UNION ALL SELECT '') wanted (model) CROSS JOIN LATERAL (
-    SELECT o.provider, o.id, o.marketplace, o.environment, o.model, o.queue_position FROM orders o
-    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account'
+FROM pools p CROSS JOIN (SELECT id FROM account_models UNION ALL SELECT '') wanted (model) CROSS JOIN LATERAL (
+    SELECT o.provider, o.id, o.model, o.queue_position FROM orders o
+    WHERE o.provider = p.provider AND o.marketplace = p.marketplace AND o.environment = p.environment AND o.state = 'waiting_for_account'
       AND COALESCE(o.model, '') = wanted.model
-    ORDER BY o.queue_position LIMIT 1
+    ORDER BY o.queue_position NULLS FIRST LIMIT 1
 ) o
-WHERE ` + fits + `
+WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3 AND ` + fits + `
 ORDER BY o.queue_position LIMIT 1`
 
 // serveHeadSQL assigns the oldest account that fits to the head of the queue, if that order still waits. The oldest account is
@@ -149,8 +148,10 @@ ORDER BY o.queue_position LIMIT 1`
 const serveHeadSQL = `
 WITH head AS (` + queueHeadSQL + `
 ), waiting AS (
-    SELECT o.provider, o.id, o.marketplace, o.environment, o.model FROM orders o JOIN head USING (provider, id)
-    WHERE o.state = 'waiting_for_account' FOR NO KEY UPDATE OF o
+    SELECT o.* FROM head CROSS JOIN LATERAL (
+        SELECT o.provider, o.id, o.marketplace, o.environment, o.model, o.state FROM orders o
+        WHERE o.provider = head.provider AND o.id = head.id LIMIT 1 FOR NO KEY UPDATE
+    ) o WHERE o.state = 'waiting_for_account'
 ), oldest AS (
     SELECT a.id FROM waiting w CROSS JOIN account_models m CROSS JOIN LATERAL (
         SELECT a.id, a.added_at, a.added_seq FROM accounts a

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 )
@@ -268,7 +269,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 2:
 			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
 		case 3:
-			_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
+			_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
 		case 4:
 			_, err = store.Passwords.Keep(ctx, key, id, []byte("sealed"))
 		case 5:
@@ -285,7 +286,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 12:
 			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id, 0)
 		default:
-			err = store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)
+			err = pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepAlias, 1))
 		}
 		return unexpected(err)
 	}
@@ -295,11 +296,8 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		race.Go(func() error { return work(i) })
 	}
 	require.NoError(t, race.Wait())
-	found, err := store.Reconciliation.Contradictions(ctx,
-		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0},
-		time.Time{})
-	require.NoError(t, err)
-	for _, finding := range found {
+	for _, finding := range contradictions(t, store, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour,
+		Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}) {
 		// No workflow runs here that could learn about its account or its stop.
 		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended},
 			finding.Kind, finding.What)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -42,7 +43,7 @@ func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejection {
 // enter says that the order could enter the account that it holds.
 func (v verifier) enter(key provision.OrderKey, i int) {
 	v.t.Helper()
-	require.NoError(v.t, v.store.Steps.Begin(v.ctx, key, account(i, "").ID, provision.StepInspect, 1))
+	require.NoError(v.t, pgtest.Err(v.store.Steps.Begin(v.ctx, key, account(i, "").ID, provision.StepInspect, 1)))
 	require.NoError(v.t, v.store.Steps.End(v.ctx, key, account(i, "").ID, provision.StepInspect, provision.StepDone, ""))
 }
 

@@ -16,8 +16,9 @@ import (
 )
 
 const restoreOrderSQL = `
-INSERT INTO orders (provider, id, marketplace, environment, model, request, first_request, request_sha256, nonce, created_at)
-VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
+INSERT INTO orders (provider, id, marketplace, environment, model, request, earlier_requests, settings, earlier_settings, request_sha256,
+    nonce, created_at)
+VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, $9, $10, COALESCE(NULLIF($11, '')::uuid, gen_random_uuid()), $12)
 ON CONFLICT (provider, id) DO NOTHING`
 
 const restoredSQL = `SELECT state, request_sha256 FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
@@ -166,13 +167,18 @@ func claimLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (account s
 // is another order's.
 func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bool, state provision.OrderState, err error) {
 	placed, hash := lost.Order, lost.Order.Request.Hash()
-	var first any // NULL: it was never corrected
-	if !bytes.Equal(lost.Request.Hash(), hash) {
-		first = asJSON(placed.Request)
+	settings, earlierSettings, err := lostSettings(ctx, tx, lost)
+	if err != nil {
+		return false, "", err
 	}
+	requests := lost.Requests
+	if len(requests) == 0 {
+		requests = []provision.Request{placed.Request}
+	}
+	last := len(requests) - 1
 	isNew, err = affected(tx.ExecContext(ctx, restoreOrderSQL, placed.Provider, placed.ID, placed.Request.Marketplace,
-		placed.Request.Environment,
-		placed.Request.AccountModel, asJSON(lost.Request), first, hash, placed.Nonce, placed.AcceptedAt))
+		placed.Request.Environment, placed.Request.AccountModel, asJSON(requests[last]), asJSON(requests[:last]), asJSON(settings),
+		asJSON(earlierSettings), hash, placed.Nonce, placed.AcceptedAt))
 	if err != nil {
 		return false, "", err
 	}
@@ -187,7 +193,23 @@ func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bo
 	return isNew, row.State, nil
 }
 
-const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
+// lostSettings returns the settings of the order, and those before each change. If the workflow had not read them yet, they are those
+// that the pool has now.
+func lostSettings(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (now provision.PoolSettings, earlier []provision.PoolSettings,
+	err error) {
+	if last := len(lost.Settings) - 1; last >= 0 {
+		return lost.Settings[last], lost.Settings[:last], nil
+	}
+	pool := lost.Order.Pool()
+	now, err = settingsOf(ctx, tx, pool)
+	if errors.Is(err, provision.ErrNotFound) {
+		err = fmt.Errorf("order %s: there is no pool %s: %w", lost.Order.OrderKey, pool, provision.ErrConflict)
+	}
+	return now, []provision.PoolSettings{}, err
+}
+
+const firstRequestSQL = `
+SELECT created_at, nonce, COALESCE(earlier_requests -> 0, request) AS request FROM orders WHERE provider = $1 AND id = $2`
 
 // PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed,
 // because its hash is that of the first request. The new run asks the open question again. Errors:

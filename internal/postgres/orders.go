@@ -18,32 +18,48 @@ import (
 // Orders are the orders and the queues in which they wait for an account.
 type Orders struct{ db *database }
 
+const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
+
+// settingsOf returns the settings that the pool has now. Errors: provision.ErrNotFound.
+func settingsOf(ctx context.Context, q queryer, pool provision.Pool) (settings provision.PoolSettings, err error) {
+	var row poolSettingsRow
+	if err := q.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return settings, notFound(err, "pool %s", pool)
+	}
+	return row.settings()
+}
+
 const openOrderSQL = `
-INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce)
-VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()))
+INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce, settings)
+VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
 ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
-SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + `, ` + poolSettingsColumns + `
-FROM orders o JOIN pools p USING (provider, marketplace, environment)` + heldSQL + `
-WHERE o.provider = $1 AND o.id = $2`
+SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
-const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
+// keepSettingsSQL keeps the settings before, because attempts may have created something under them.
+const keepSettingsSQL = `
+UPDATE orders SET settings = $3,
+    earlier_settings = CASE WHEN settings IS NULL THEN earlier_settings ELSE earlier_settings || jsonb_build_array(settings) END
+WHERE provider = $1 AND id = $2 AND settings IS DISTINCT FROM $3::jsonb`
 
 // Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
 // those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
 // row with the same id and another request, Open changes nothing and returns CodeOrderIDReused.
 func (s Orders) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
-	request := asJSON(order.Request)
 	hash := order.Request.Hash()
 	err = s.db.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, order.Request.Marketplace, order.Request.Environment,
-			order.Request.AccountModel, request, hash, order.AcceptedAt, order.Nonce)
+		opened = provision.OpenedOrder{}
+		pool := order.Pool()
+		settings, err := settingsOf(ctx, tx, pool)
 		if err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, pool.Marketplace, pool.Environment,
+			order.Request.AccountModel, asJSON(order.Request), hash, order.AcceptedAt, order.Nonce, asJSON(settings)); err != nil {
+			return err
+		}
 		var row struct {
-			poolSettingsRow
 			statusRow
 			Nonce    string `db:"nonce"`
 			Request  []byte `db:"request"`
@@ -67,10 +83,8 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 		if row.Settings != nil {
 			return json.Unmarshal(row.Settings, &opened.Settings)
 		}
-		if opened.Settings, err = row.settings(); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, keepSettingsSQL, order.Provider, order.ID, asJSON(opened.Settings))
+		opened.Settings = settings
+		_, err = tx.ExecContext(ctx, keepSettingsSQL, order.Provider, order.ID, asJSON(settings)) // its row was restored
 		return err
 	})
 	return opened, err
@@ -127,17 +141,33 @@ func (s Orders) Status(ctx context.Context, key provision.OrderKey) (provision.O
 	return row.status()
 }
 
-const orderViewSQL = `
+// held is true when the account a belongs to the order that it names: it is in use, sold, or unclean after the order failed.
+const held = `a.status IN ('provisioning', 'allocated', 'provisioning_failed')`
+
+// orderViewSQL selects the orders whose ids the query page selects, in the order of the list. LIMIT makes PostgreSQL look up
+// each of them by its key. The place of an order that waits is the number of orders from the one before it on the page to
+// itself, plus the place of that one, so that a page of waiting orders reads the queue once.
+func orderViewSQL(page string) string {
+	return `
 SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result,
-    o.created_at,
-       COALESCE(a.id, '') AS account_id,
-       CASE WHEN o.state = 'waiting_for_account' THEN (
-           SELECT count(*) FROM orders ahead
-           WHERE ahead.provider = o.provider AND ahead.marketplace = o.marketplace AND ahead.environment = o.environment
-             AND ahead.state = 'waiting_for_account' AND ahead.queue_position <= o.queue_position)
-       ELSE 0 END AS place
-FROM orders o
-LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated', 'provisioning_failed')`
+       o.created_at, COALESCE(a.id, '') AS account_id,
+       sum(queue.ahead) OVER (PARTITION BY o.state, o.marketplace, o.environment ORDER BY o.queue_position)::bigint AS place
+FROM (
+    SELECT o.*, lag(o.queue_position, 1, 0::bigint) OVER (PARTITION BY o.state, o.marketplace, o.environment
+        ORDER BY o.queue_position) AS position_before
+    FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM orders o WHERE o.provider = $1 AND o.id = page.id LIMIT 1) o
+) o
+CROSS JOIN LATERAL (
+    SELECT count(*) AS ahead FROM orders q
+    WHERE o.state = 'waiting_for_account' AND q.provider = o.provider AND q.marketplace = o.marketplace AND q.environment = o.environment
+      AND q.state = 'waiting_for_account' AND q.queue_position > o.position_before AND q.queue_position <= o.queue_position
+) queue
+LEFT JOIN LATERAL (
+    SELECT a.id FROM accounts a
+    WHERE a.provider = o.provider AND a.order_id = o.id AND ` + held + ` LIMIT 1
+) a ON true
+ORDER BY o.created_at DESC, o.id DESC`
+}
 
 type orderRow struct {
 	provision.OrderKey
@@ -182,7 +212,7 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 	var w where
 	w.ofTenant(of)
 	w.and("o.id = ?", id)
-	views, err := s.orderViews(ctx, of.Provider, orderViewSQL+w.sql(), w.args...)
+	views, err := s.orderViews(ctx, of.Provider, orderViewSQL(`SELECT o.id FROM orders o`+w.sql()), w.args...)
 	if err != nil {
 		return provision.OrderView{}, err
 	}
@@ -193,26 +223,6 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 		views[0].Password, err = passwordView(ctx, s.db, views[0].OrderKey, views[0].AccountID)
 	}
 	return views[0], err
-}
-
-// List lists the orders of the tenant, newest first. It reads nothing about their passwords.
-func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.OrderFilter) ([]provision.OrderView, error) {
-	var w where
-	w.ofTenant(of)
-	if len(f.States) > 0 {
-		w.and("o.state = ANY(?)", pq.Array(f.States))
-	}
-	w.andIf(f.Marketplace != "", "o.marketplace = ?", f.Marketplace)
-	w.andIf(f.Environment != "", "o.environment = ?", f.Environment)
-	w.andIf(f.Model != "", "o.model = ?", f.Model)
-	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
-	w.andIf(f.CustomerID != "", "o.request #>> '{customer,id}' = ?", f.CustomerID)
-	w.andIf(f.CreatedAfter != nil, "o.created_at >= ?", f.CreatedAfter)
-	w.andIf(f.CreatedBefore != nil, "o.created_at < ?", f.CreatedBefore)
-	if f.After != nil {
-		w.and("(o.created_at, o.id) < (?, ?)", f.After.CreatedAt, f.After.ID)
-	}
-	return s.orderViews(ctx, of.Provider, orderViewSQL+w.sql()+` ORDER BY o.created_at DESC, o.id DESC LIMIT `+w.arg(f.Limit), w.args...)
 }
 
 const stepsSQL = `
@@ -249,6 +259,9 @@ func (s Orders) orderViews(ctx context.Context, provider, query string, args ...
 	for _, step := range steps {
 		view := &views[index[step.OrderID]]
 		view.Steps = append(view.Steps, step.StepView)
+		if view.State == provision.Provisioning && step.AccountID == view.AccountID {
+			view.Step = step.Step // the last one that began
+		}
 	}
 	if !waiting {
 		return views, nil
@@ -279,8 +292,8 @@ type stockCount struct {
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+SELECT provider, marketplace, environment, model, status, coming, sum(n) AS count FROM pool_counts
+WHERE kind = 'account' AND provider = $1 GROUP BY provider, marketplace, environment, model, status, coming HAVING sum(n) > 0`
 
 const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
@@ -361,14 +374,4 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 		parts = append(parts, fmt.Sprintf("%d other model", other))
 	}
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// Count counts the orders of all pools by their state.
-func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }

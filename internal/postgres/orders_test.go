@@ -9,6 +9,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -257,9 +258,9 @@ func TestStepsAreVisible(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1)))
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepRetrying, "Throttled"))
-	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2)))
 	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepAlias, view.Step)
@@ -267,7 +268,7 @@ func TestStepsAreVisible(t *testing.T) {
 	require.Equal(t, 2, view.Steps[0].Attempt)
 	require.Equal(t, "running", view.Steps[0].State)
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepDone, ""))
-	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3)))
 	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done when an attempt wakes up late")

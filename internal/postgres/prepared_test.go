@@ -104,7 +104,7 @@ func TestWithBinaryParametersNothingIsPreparedAndOrdersWork(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "one", provision.ModelSPAM)
 	require.Equal(t, account1, claim(t, store, key).Account.ID)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
 	corrected := order("one", provision.ModelSPAM).Request
 	corrected.AccountAlias = "another-alias"

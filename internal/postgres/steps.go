@@ -13,36 +13,40 @@ import (
 // Steps are the attempts of orders at their steps and undos.
 type Steps struct{ db *database }
 
-// Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also
-// checks that the order holds the account. It locks the order, then the account, like every transaction that changes which order
-// holds an account: an attempt begins before such a change, or it is refused. An account from which what an order left is removed
-// (removing_since) counts as held by that order, but for undos and looks only. A new password is the one step of a completed order, in
-// the account that is allocated to it.
+// Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also checks
+// that the order holds the account, and returns what the attempt works from. It locks the order, then the account, like every
+// transaction that changes which order holds an account: an attempt begins before such a change, or it is refused. Both locks are
+// shared, so that parallel steps do not wait for each other. An account from which what an order left is removed (removing_since)
+// counts as held by that order, but for undos and looks only. A new password is the one step of a completed order, in the account
+// that is allocated to it.
+
+const assignedOrderSQL = `
+    SELECT o.provider, o.id, o.state, o.nonce, o.request, o.earlier_requests, o.settings, o.earlier_settings FROM orders o
+    WHERE o.provider = $1 AND o.id = $2 FOR SHARE`
+
+const assignmentColumns = `ours.nonce, ours.request, ours.earlier_requests, ours.settings, ours.earlier_settings, held.*`
 
 // $6: the states in which the order may take the step; $7: the status that its account then has.
 const stepStartedSQL = `
-WITH ours AS (
-    UPDATE orders o SET step = CASE WHEN state = 'provisioning' THEN $4 ELSE step END
-    WHERE provider = $1 AND id = $2
-      AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
-          AND (a.status = $7 AND o.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL))
-      AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4
-          AND s.fenced_at IS NOT NULL)
-    RETURNING provider, id
+WITH ours AS (` + assignedOrderSQL + `
 ), held AS (
-    SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
-    WHERE a.id = $3 AND (a.status = $7 OR a.removing_since IS NOT NULL) FOR SHARE OF a
+    SELECT ` + accountColumns + ` FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
+    WHERE a.id = $3 AND (a.status = $7 AND ours.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL)
+    FOR SHARE OF a
+), begun AS (
+    INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, attempts_open)
+    SELECT $1, $2, held.id, $4, 'running', $5, 1 FROM held
+    ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
+        attempts_open = s.attempts_open + 1,
+        state = CASE s.state WHEN 'done' THEN 'done' ELSE 'running' END,
+        attempt = CASE s.state WHEN 'done' THEN s.attempt ELSE EXCLUDED.attempt END,
+        finished_at = CASE s.state WHEN 'done' THEN s.finished_at END,
+        refused = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused ELSE '' END,
+        refused_since = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused_since END
+    WHERE s.fenced_at IS NULL
+    RETURNING account_id
 )
-INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, attempts_open)
-SELECT $1, $2, held.id, $4, 'running', $5, 1 FROM held
-ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
-    attempts_open = s.attempts_open + 1,
-    state = CASE s.state WHEN 'done' THEN 'done' ELSE 'running' END,
-    attempt = CASE s.state WHEN 'done' THEN s.attempt ELSE EXCLUDED.attempt END,
-    finished_at = CASE s.state WHEN 'done' THEN s.finished_at END,
-    refused = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused ELSE '' END,
-    refused_since = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused_since END
-WHERE s.fenced_at IS NULL`
+SELECT ` + assignmentColumns + ` FROM begun, ours, held`
 
 var (
 	forward = []string{string(provision.Provisioning), string(provision.ActionRequired)}
@@ -52,9 +56,11 @@ var (
 	after = []string{string(provision.Completed)}
 )
 
-// Begin records that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order
-// does not hold the account, is in a state that does not allow the step, or has begun to undo the step.
-func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
+// Begin records that an attempt at a step begins, and returns what it works from. Errors: a *provision.Failure
+// OrderNotInProgress when the order does not hold the account, is in a state that does not allow the step, or has
+// begun to undo the step.
+func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
+	attempt int32) (provision.Assignment, error) {
 	states, status := forward, provision.AccountProvisioning
 	switch step {
 	case provision.StepCompare: // it only reads, to see what the undo has done
@@ -62,11 +68,15 @@ func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID stri
 	case provision.StepNewPassword:
 		states, status = after, provision.AccountAllocated
 	}
-	began, err := affected(s.db.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states), status))
-	if err == nil && !began {
+	var row assignmentRow
+	err := s.db.GetContext(ctx, &row, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states), status)
+	if errors.Is(err, sql.ErrNoRows) {
 		err = s.whyNotInProgress(ctx, key, accountID, step)
 	}
-	return err
+	if err != nil {
+		return provision.Assignment{}, err
+	}
+	return row.assignment(key)
 }
 
 // An attempt writes for one lease after its last accepted heartbeat at most. No heartbeat of an attempt at the
@@ -74,37 +84,45 @@ func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID stri
 // An earlier attempt at the undo that has not reported its end may have been accepted until this one began,
 // because an operator may have reset the run just now.
 const undoStartedSQL = `
-WITH ours AS (
-    SELECT provider, id, state FROM orders WHERE provider = $1 AND id = $2 FOR SHARE
+WITH ours AS (` + assignedOrderSQL + `
 ), held AS (
-    SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
+    SELECT ` + accountColumns + ` FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
     WHERE a.id = $3 AND (a.status = 'provisioning' AND ours.state = ANY($6) OR a.removing_since IS NOT NULL) FOR SHARE OF a
+), begun AS (
+    INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, undos_open, fenced_at)
+    SELECT $1, $2, held.id, $4, 'undoing', 0, 1, clock_timestamp() FROM held
+    ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
+        undos_open = s.undos_open + 1,
+        fenced_at = COALESCE(s.fenced_at, clock_timestamp()),
+        state = 'undoing',
+        finished_at = NULL,
+        refused = CASE WHEN s.fenced_at IS NULL THEN '' ELSE s.refused END,
+        refused_since = CASE WHEN s.fenced_at IS NOT NULL THEN s.refused_since END
+    RETURNING GREATEST(
+        CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
+        CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END) AS wait
 )
-INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, undos_open, fenced_at)
-SELECT $1, $2, held.id, $4, 'undoing', 0, 1, clock_timestamp() FROM held
-ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
-    undos_open = s.undos_open + 1,
-    fenced_at = COALESCE(s.fenced_at, clock_timestamp()),
-    state = 'undoing',
-    finished_at = NULL,
-    refused = CASE WHEN s.fenced_at IS NULL THEN '' ELSE s.refused END,
-    refused_since = CASE WHEN s.fenced_at IS NOT NULL THEN s.refused_since END
-RETURNING GREATEST(
-    CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
-    CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END)`
+SELECT begun.wait, ` + assignmentColumns + ` FROM begun, ours, held`
 
 // BeginUndo records that an attempt at the undo of a step begins. From then on no attempt at the step can begin,
-// or end as done. BeginUndo returns how long the undo must wait until the lease of every attempt that has not
-// reported its end is over, at the step or at its undo. Errors: a *provision.Failure OrderNotInProgress when the
-// order does not hold the account.
+// or end as done. BeginUndo returns what the undo works from, and how long it must wait until the lease of every
+// attempt that has not reported its end is over, at the step or at its undo. Errors: a *provision.Failure
+// OrderNotInProgress when the order does not hold the account.
 func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
-	lease time.Duration) (wait time.Duration, err error) {
-	var seconds float64
-	err = s.db.GetContext(ctx, &seconds, undoStartedSQL, key.Provider, key.ID, accountID, step, lease.Seconds(), textArray(back))
+	lease time.Duration) (now provision.Assignment, wait time.Duration, err error) {
+	var row struct {
+		assignmentRow
+		Wait float64 `db:"wait"`
+	}
+	err = s.db.GetContext(ctx, &row, undoStartedSQL, key.Provider, key.ID, accountID, step, lease.Seconds(), textArray(back))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.whyNotInProgress(ctx, key, accountID, step)
 	}
-	return time.Duration(seconds * float64(time.Second)), err
+	if err != nil {
+		return now, 0, err
+	}
+	now, err = row.assignment(key)
+	return now, time.Duration(row.Wait * float64(time.Second)), err
 }
 
 // An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -92,15 +93,15 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			before, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 			require.NoError(t, err)
 
-			_, undoErr := store.Steps.BeginUndo(ctx, key, account1, provision.StepReport, lease)
+			_, _, undoErr := store.Steps.BeginUndo(ctx, key, account1, provision.StepReport, lease)
 			attempts := []struct {
 				what string
 				may  bool
 				err  error
 			}{
 				{"undo", test.undo, undoErr},
-				{"look", test.look, store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1)},
-				{"step", test.step, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)},
+				{"look", test.look, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1))},
+				{"step", test.step, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))},
 			}
 			begun := 0
 			for _, attempt := range attempts {
@@ -130,14 +131,14 @@ func TestAnAttemptForTheAccountOfAnotherOrderIsRefused(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	refusedAs(t, store.Steps.Begin(ctx, second, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
-	_, err := store.Steps.BeginUndo(ctx, second, account1, provision.StepAlias, lease)
+	refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, second, account1, provision.StepAlias, 1)), provision.CodeOrderNotInProgress)
+	_, _, err := store.Steps.BeginUndo(ctx, second, account1, provision.StepAlias, lease)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 
 	// An order whose row was lost is not refused for good: the reconciler writes the row back.
 	for _, key := range []provision.OrderKey{{Provider: "other", ID: "first"}, {Provider: "acme", ID: "lost"}} {
-		require.ErrorIs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1), provision.ErrNotFound)
-		_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
+		require.ErrorIs(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)), provision.ErrNotFound)
+		_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 		require.ErrorIs(t, err, provision.ErrNotFound)
 	}
 }
@@ -165,8 +166,8 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
-	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease) // the order goes on: an operator swaps the account
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
+	_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease) // the order goes on: an operator swaps the account
 	require.NoError(t, err)
 
 	late := func() {
@@ -179,7 +180,7 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 			require.Equal(t, before.State, after.State)
 			require.Equal(t, before.Ended, after.Ended)
 		}
-		refusedAs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 2), provision.CodeOrderNotInProgress)
+		refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 2)), provision.CodeOrderNotInProgress)
 	}
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 	late()
@@ -187,14 +188,14 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	row := stepRow(t, db, provision.StepAlias)
 	require.Equal(t, provision.StepUndoing, row.State)
 	require.NotNil(t, row.Ended)
-	_, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
+	_, _, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.Nil(t, stepRow(t, db, provision.StepAlias).Ended)
 	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
 	require.Equal(t, provision.StepUndone, stepRow(t, db, provision.StepAlias).State)
 	late()
 
-	_, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
+	_, _, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err, "an undo may be repeated")
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 }
@@ -205,7 +206,7 @@ func TestAnUndoneStepIsUndoneOnlyByAnUndo(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
 	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
 	require.Equal(t, provision.StepRunning, stepRow(t, db, provision.StepAlias).State)
 }
@@ -244,15 +245,15 @@ func TestAnUndoWaitsForAttemptsThatHaveNotReportedTheirEnd(t *testing.T) {
 			for _, event := range test.before {
 				switch event {
 				case started, startedAgain:
-					require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, 1))
+					require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepUser, 1)))
 				case undo:
-					_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
+					_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 					require.NoError(t, err)
 				default:
 					require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepState(event), ""))
 				}
 			}
-			wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
+			_, wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 			require.NoError(t, err)
 			if !test.waits {
 				require.Zero(t, wait)
@@ -270,9 +271,9 @@ func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepUser, 1)))
 	undo := func() time.Duration {
-		wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
+		_, wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
 		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepUndoing, "throttled"))
 		return wait
@@ -298,7 +299,7 @@ func TestStepsAndUndosRace(t *testing.T) {
 	for i, step := range steps {
 		for range 8 {
 			race.Go(func() error {
-				err := store.Steps.Begin(ctx, key, account1, step, 1)
+				err := pgtest.Err(store.Steps.Begin(ctx, key, account1, step, 1))
 				if err == nil {
 					began[i].Add(1)
 					return nil
@@ -307,7 +308,7 @@ func TestStepsAndUndosRace(t *testing.T) {
 			})
 		}
 		race.Go(func() error {
-			wait, err := store.Steps.BeginUndo(ctx, key, account1, step, lease)
+			_, wait, err := store.Steps.BeginUndo(ctx, key, account1, step, lease)
 			if err == nil && began[i].Load() > 0 && wait == 0 {
 				return fmt.Errorf("the undo of %s began without a wait although an attempt is alive", step)
 			}
@@ -337,8 +338,8 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
-	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
+	_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
 	_, err = store.Orders.RejectAccount(ctx, key, account1,
@@ -356,7 +357,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	again := claim(t, store, key)
 	require.Equal(t, account1, again.Account.ID)
 	require.False(t, again.Touched)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
 	require.Equal(t, provision.StepRunning, stepRow(t, db, provision.StepAlias).State)
 }
 
@@ -366,15 +367,15 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	require.False(t, claim(t, store, key).Touched)
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepInspect, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepInspect, 1)))
 	require.False(t, claim(t, store, key).Touched, "looking is not touching")
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepContacts, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepContacts, 1)))
 	require.True(t, claim(t, store, key).Touched)
-	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepContacts, lease)
+	_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepContacts, lease)
 	require.NoError(t, err)
 	require.True(t, claim(t, store, key).Touched)
 	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
-	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1))
+	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1)))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }
 
@@ -390,11 +391,11 @@ func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	attempt := func(n int32) {
 		t.Helper()
-		require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, n))
+		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepUser, n)))
 	}
 	undo := func() {
 		t.Helper()
-		_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
+		_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
 	}
 	// refused reports whether AWS has refused the step with this code for an hour; an hour later it has.

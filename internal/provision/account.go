@@ -21,6 +21,9 @@ const (
 	AccountInvalid            AccountStatus = "invalid"
 )
 
+// AccountStatuses are the statuses of an account.
+var AccountStatuses = []AccountStatus{AccountReady, AccountProvisioning, AccountAllocated, AccountProvisioningFailed, AccountInvalid}
+
 // AccountDeleted is the status in the last entry of a deleted account's history. No account has it.
 const AccountDeleted AccountStatus = "deleted"
 

@@ -44,6 +44,9 @@ const (
 	Cancelled         OrderState = "cancelled"
 )
 
+// OrderStates are the states of an order.
+var OrderStates = []OrderState{Accepted, WaitingForAccount, Provisioning, ActionRequired, Completed, Compensating, Failed, Cancelled}
+
 // Ended reports whether the order will never change again.
 func (s OrderState) Ended() bool { return s == Completed || s == Failed || s == Cancelled }
 
@@ -131,5 +134,5 @@ type OrderCount struct {
 	Pool
 	State  OrderState `db:"state"`
 	Count  int        `db:"count"`
-	Oldest time.Time  `db:"oldest"` // since when the oldest of them has been in this state
+	Oldest *time.Time `db:"oldest"` // since when the oldest of them has been in this state; nil: the state is final
 }

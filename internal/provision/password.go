@@ -54,13 +54,6 @@ func (r PasswordRequest) Action() string {
 	return "password"
 }
 
-// PasswordTarget is the IAM user for which a new password is set.
-type PasswordTarget struct {
-	Account  Account `json:"account"`
-	Nonce    string  `json:"nonce"` // of the order that created the user
-	UserName string  `json:"user_name"`
-}
-
 // PasswordOutcome is how a request for a new password ended.
 type PasswordOutcome struct {
 	Refused *Failure `json:"refused,omitempty"` // nil: the password was set

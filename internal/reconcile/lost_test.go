@@ -24,7 +24,7 @@ func (w *orders) lost(id string, run reconcile.Run, ago time.Duration) reconcile
 	}
 	w.temporal.runs[key(id)] = run
 	placed := order(id, "")
-	story := reconcile.Story{Order: placed, Request: placed.Request}
+	story := reconcile.Story{Order: placed}
 	if run.Status == "Completed" {
 		story.Result = &provision.Result{AccountID: run.Account, IAMUserName: "customer"}
 	}
@@ -253,9 +253,8 @@ func TestARowFromAnOlderBackupIsBroughtUpToDate(t *testing.T) {
 	w := setup(t)
 	w.lost("waits", reconcile.Run{Status: "Completed", Account: account(5)}, long)
 	w.temporal.stories[key("waits")] = reconcile.Story{
-		Order:   order("waits", provision.ModelECAM),
-		Request: order("waits", provision.ModelECAM).Request,
-		Result:  &provision.Result{AccountID: account(5)},
+		Order:  order("waits", provision.ModelECAM),
+		Result: &provision.Result{AccountID: account(5)},
 	}
 	w.violate(`UPDATE accounts SET model = 'ECAM' WHERE id = '000000000005'`)
 	w.lost("work", reconcile.Run{Status: "Completed", Account: account(2)}, long)

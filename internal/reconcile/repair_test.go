@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 )
@@ -173,7 +174,7 @@ func TestAnOrderThatChangesDuringTheRepairIsLeftAlone(t *testing.T) {
 	// Found while nothing was touched, and touched before the repair.
 	w.closed("asked", "Terminated", time.Hour)
 	w.Orders = changedBeforeRestart{w.store.Orders, func() {
-		require.NoError(t, w.store.Steps.Begin(t.Context(), key("asked"), account(3), provision.StepUser, 1))
+		require.NoError(t, pgtest.Err(w.store.Steps.Begin(t.Context(), key("asked"), account(3), provision.StepUser, 1)))
 	}}
 	report := w.repair()
 	require.Equal(t, 2, report.Raised)

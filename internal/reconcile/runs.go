@@ -24,10 +24,11 @@ type Run struct {
 
 // Story is what the history of a run contains about its order.
 type Story struct {
-	Order   provision.Order    // as it was placed
-	Request provision.Request  // as it was corrected since
-	Failure *provision.Failure // why the run failed, if the history says so
-	Result  *provision.Result  // of a run that completed
+	Order    provision.Order          // as it was placed
+	Requests []provision.Request      // the request as it was placed, and after each correction
+	Settings []provision.PoolSettings // the settings of the pool, each time that the run has read them anew
+	Failure  *provision.Failure       // why the run failed, if the history says so
+	Result   *provision.Result        // of a run that completed
 }
 
 // ErrSealed reports that a history cannot be opened because this process lacks the key that sealed it.
@@ -35,8 +36,9 @@ var ErrSealed = errors.New("the history of the order's workflow cannot be opened
 
 // Lost is an order as its workflow knows it. Its row is written again from this.
 type Lost struct {
-	Order   provision.Order   // as it was placed
-	Request provision.Request // as it was corrected since
+	Order    provision.Order          // as it was placed
+	Requests []provision.Request      // as in Story; empty: it was never corrected
+	Settings []provision.PoolSettings // as in Story; empty: the run had not read them
 	provision.OrderStatus
 }
 

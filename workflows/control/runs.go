@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -50,28 +49,22 @@ func ordersIn(statuses ...enumspb.WorkflowExecutionStatus) string {
 	return fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus IN (%s)", workflows.ProvisionOrderName, strings.Join(names, ", "))
 }
 
-// Open lists the open workflows of orders and when they started.
-func (r Runs) Open(ctx context.Context) (map[provision.OrderKey]time.Time, error) {
-	started := map[provision.OrderKey]time.Time{}
-	newest, err := r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING))
-	for key, run := range newest {
-		started[key] = run.Started
-	}
-	return started, err
+// Open lists the newest open run of each order, of those that started after the given time.
+func (r Runs) Open(ctx context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	return r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)+since("StartTime", after))
 }
 
-// Closed lists how the newest run of each order closed, of those runs that closed after the given time.
-func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error) {
-	query := ordersIn(closedStatuses...)
-	if !after.IsZero() {
-		query += " AND CloseTime > '" + after.UTC().Format(time.RFC3339) + "'"
+// Closed lists the newest closed run of each order, of those that closed after the given time.
+func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	return r.newest(ctx, ordersIn(closedStatuses...)+since("CloseTime", after))
+}
+
+// since is the condition that a time is later than the given one; empty for the zero time.
+func since(attribute string, after time.Time) string {
+	if after.IsZero() {
+		return ""
 	}
-	status := map[provision.OrderKey]string{}
-	newest, err := r.newest(ctx, query)
-	for key, run := range newest {
-		status[key] = run.Status
-	}
-	return status, err
+	return fmt.Sprintf(" AND %s > '%s'", attribute, after.UTC().Format(time.RFC3339))
 }
 
 // Completed reads the newest completed run of an order's workflow. The Run has no id when none completed.
@@ -181,52 +174,6 @@ func (r Runs) eachEvent(ctx context.Context, key provision.OrderKey, run reconci
 		if err != nil {
 			return fmt.Errorf("reading the history of the workflow of order %s: %w", key, err)
 		}
-	}
-	return nil
-}
-
-// Story reads from the history of a run how its order was placed and corrected, and how it ended. Errors: reconcile.ErrSealed
-// when this process lacks the key that sealed the history.
-func (r Runs) Story(ctx context.Context, key provision.OrderKey, run reconcile.Run) (story reconcile.Story, err error) {
-	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, func(event *historypb.HistoryEvent) error {
-		return r.addTo(&story, event)
-	})
-	return story, err
-}
-
-// addTo adds to the story what an event says about the order.
-func (r Runs) addTo(story *reconcile.Story, event *historypb.HistoryEvent) error {
-	switch event.EventType {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-		err := r.open(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &story.Order)
-		story.Request = story.Order.Request
-		return err
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-		update := event.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput()
-		if update.GetName() != workflows.UpdateCorrect {
-			return nil
-		}
-		var correction workflows.Correction
-		err := r.open(update.GetArgs(), &correction)
-		story.Request = correction.Fields.Apply(story.Request)
-		return err
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-		story.Result = &provision.Result{}
-		return r.open(event.GetWorkflowExecutionCompletedEventAttributes().GetResult(), story.Result)
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-		var failure provision.Failure
-		failed := r.failures.FailureToError(event.GetWorkflowExecutionFailedEventAttributes().GetFailure())
-		if app, ok := errors.AsType[*temporal.ApplicationError](failed); ok && app.HasDetails() && app.Details(&failure) == nil &&
-			failure.Code != "" {
-			story.Failure = &failure
-		}
-	}
-	return nil
-}
-
-func (r Runs) open(payloads *commonpb.Payloads, into any) error {
-	if err := r.payloads.FromPayloads(payloads, into); err != nil {
-		return fmt.Errorf("%w: %w", reconcile.ErrSealed, err)
 	}
 	return nil
 }
