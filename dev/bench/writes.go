@@ -27,7 +27,7 @@ func (s *servers) walPosition(ctx context.Context) (position string, err error) 
 
 // writesSinceSQL reads the log. A record belongs to the database whose pages it changes.
 const writesSinceSQL = `
-SELECT datname = 'postgres' AS ours, count(DISTINCT xid) AS transactions, sum(record_length - fpi_length) AS bytes
+SELECT datname = 'postgres' AS ours, count(DISTINCT xid::text) AS transactions, sum(record_length - fpi_length) AS bytes
 FROM pg_get_wal_records_info($1, $2) CROSS JOIN LATERAL (
 	SELECT (regexp_match(block_ref, 'rel [0-9]+/([0-9]+)/'))[1]::oid AS changed
 ) of JOIN pg_database ON oid = changed
