@@ -77,8 +77,9 @@ CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
 -- Lists the orders of a customer by page.
 CREATE INDEX orders_of_customer ON orders (provider, (request #>> '{customer,id}'), created_at DESC, id DESC)
     WHERE request #>> '{customer,id}' IS NOT NULL;
--- Counts the orders of a pool by state, and finds the oldest of a state.
-CREATE INDEX orders_by_state ON orders (provider, marketplace, environment, state, state_since);
+-- Lists the orders that have not ended, counts those of a pool by state, and finds the oldest of a state.
+CREATE INDEX orders_in_progress ON orders (provider, marketplace, environment, state, state_since)
+    WHERE state NOT IN ('completed', 'failed', 'cancelled');
 -- Finds the orders, and so the events, of a callback URL.
 CREATE INDEX orders_of_callback ON orders (provider, (request ->> 'callback_url')) WHERE request ->> 'callback_url' IS NOT NULL;
 -- Lists the orders that a filter selects, by pool, state and model; '' means the orders that accept any model.

@@ -7,7 +7,15 @@ import (
 )
 
 // What the tests of this package see of its inside.
-const QueueHeadSQL = queueHeadSQL
+const (
+	QueueHeadSQL        = queueHeadSQL
+	StockFactsSQL       = stockFactsSQL
+	StockSQL            = stockSQL
+	OrderCountsSQL      = orderCountsSQL
+	OrdersInProgressSQL = ordersInProgressSQL
+)
+
+var FoldCountsSQL = foldCountsSQL
 
 // UnmatchedSQL and NotBegunSQL are the statements of Orders.MatchStock.
 var UnmatchedSQL, NotBegunSQL = unmatchedSQL, notBegunSQL

@@ -201,14 +201,10 @@ func lostSettings(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (now pr
 		return lost.Settings[last], lost.Settings[:last], nil
 	}
 	pool := lost.Order.Pool()
-	var row poolSettingsRow
-	if err := tx.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			err = fmt.Errorf("order %s: there is no pool %s: %w", lost.Order.OrderKey, pool, provision.ErrConflict)
-		}
-		return now, nil, err
+	now, err = settingsOf(ctx, tx, pool)
+	if errors.Is(err, provision.ErrNotFound) {
+		err = fmt.Errorf("order %s: there is no pool %s: %w", lost.Order.OrderKey, pool, provision.ErrConflict)
 	}
-	now, err = row.settings()
 	return now, []provision.PoolSettings{}, err
 }
 

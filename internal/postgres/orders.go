@@ -20,6 +20,15 @@ type Orders struct{ db *database }
 
 const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
 
+// settingsOf returns the settings that the pool has now. Errors: provision.ErrNotFound.
+func settingsOf(ctx context.Context, q queryer, pool provision.Pool) (settings provision.PoolSettings, err error) {
+	var row poolSettingsRow
+	if err := q.GetContext(ctx, &row, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return settings, notFound(err, "pool %s", pool)
+	}
+	return row.settings()
+}
+
 const openOrderSQL = `
 INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce, settings)
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
@@ -41,11 +50,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 	err = s.db.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		opened = provision.OpenedOrder{}
 		pool := order.Pool()
-		var now poolSettingsRow
-		if err := tx.GetContext(ctx, &now, poolSettingsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-			return notFound(err, "pool %s", pool)
-		}
-		settings, err := now.settings()
+		settings, err := settingsOf(ctx, tx, pool)
 		if err != nil {
 			return err
 		}
@@ -281,8 +286,8 @@ type stockCount struct {
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+SELECT provider, marketplace, environment, model, status, coming, sum(n) AS count FROM pool_counts
+WHERE kind = 'account' AND provider = $1 GROUP BY provider, marketplace, environment, model, status, coming HAVING sum(n) > 0`
 
 const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
@@ -363,14 +368,4 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 		parts = append(parts, fmt.Sprintf("%d other model", other))
 	}
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// Count counts the orders of all pools by their state.
-func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }
