@@ -106,7 +106,8 @@ func (s *servers) newStockroom(ctx context.Context, o Options, name string, acco
 		return nil, errors.Join(err, r.db.Close())
 	}
 	o.say("adding %s accounts to database %s", thousands(accounts), name)
-	return r, r.fill(ctx, accounts)
+	err = r.fill(ctx, accounts)
+	return r, err
 }
 
 func (r *stockroom) fill(ctx context.Context, accounts int) error {

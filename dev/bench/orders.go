@@ -116,8 +116,8 @@ func (t *throughput) costs(requests []awssim.Request, calls float64) Costs {
 
 // tasks returns how many workflow and activity tasks an order has.
 func (s *servers) tasks(ctx context.Context) (n float64, err error) {
-	events := s.Workflow.GetWorkflowHistory(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "t-0-0"}), "", false,
-		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	id := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "t-0-0"})
+	events := s.Workflow.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {

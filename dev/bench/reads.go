@@ -14,12 +14,13 @@ import (
 // template is the order of which the sold ones are copies.
 const template = "reads-template"
 
-// copySQL copies the template's rows of a table, for the numbers $1 to $2. The ids in them become those of the copy. %[2]s replaces more of them.
+// copySQL copies the template's rows of a table, for the numbers $1 to $2. The ids in them become those of the copy. %[2]s
+// replaces more.
 const copySQL = `
 INSERT INTO %[1]s OVERRIDING USER VALUE
-SELECT (jsonb_populate_record(NULL::%[1]s, replace(replace(to_jsonb(t)::text, $3, 'sold-' || n), a.id, '2220' || to_char(n, 'FM00000000'))::jsonb
-	|| %[2]s)).*
-FROM generate_series($1::int, $2::int) n, accounts a, %[1]s t WHERE a.order_id = $3 AND t.%[3]s = $3`
+SELECT copied.* FROM generate_series($1::int, $2::int) n, accounts a, %[1]s t, LATERAL jsonb_populate_record(NULL::%[1]s,
+	replace(replace(to_jsonb(t)::text, $3, 'sold-' || n), a.id, '2220' || to_char(n, 'FM00000000'))::jsonb || %[2]s) copied
+WHERE a.order_id = $3 AND t.%[3]s = $3`
 
 // sellSQL makes completed orders and their accounts, as copies of a real one with all of its rows.
 var sellSQL = []string{
@@ -105,7 +106,7 @@ func get(ctx context.Context, c *stack.Client, path string) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
+	if err == nil && response.StatusCode >= http.StatusMultipleChoices {
 		err = fmt.Errorf("GET %s: status %d: %s", path, response.StatusCode, text)
 	}
 	return err

@@ -24,7 +24,7 @@ type bench struct {
 	Profile     string   `help:"Folder for profiles: expensive SQL statements, and CPU profiles by perf." type:"path" placeholder:"FOLDER"`
 	Expected    string   `help:"File of the expected figures of --quick." type:"path" default:"bench/expected.json" placeholder:"FILE"`
 	Record      bool     `help:"With --quick: write the file of expected figures."`
-	Write       string   `help:"Write the results into performance.md and scaling.md of this folder, between their markers." type:"path" placeholder:"FOLDER"`
+	Write       string   `help:"Write the results into performance.md and scaling.md of this folder." type:"path" placeholder:"FOLDER"`
 }
 
 func (b bench) run(ctx context.Context) error {
@@ -38,7 +38,7 @@ func (b bench) run(ctx context.Context) error {
 	case b.Soak:
 		options.Sizes = measure.Soak(time.Duration(b.SoakMinutes) * time.Minute)
 	}
-	options.Sizes = options.Sizes.Scaled(b.Scale)
+	options.Sizes = options.Scaled(b.Scale)
 	figures, costs, failed := measure.Run(ctx, options)
 	if b.Quick && failed == nil {
 		return b.compare(ctx, options, figures)
