@@ -42,6 +42,24 @@ test-load: postgres ## place 10,000 orders on an empty pool, freeze the database
 test-resets: postgres ## reset orders at every workflow task of every history
 	@QM_RESETS=all go -C dev test -run TestReset -count=1 -v -timeout 60m ./stack
 
+BENCH = go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev bench
+
+.PHONY: bench
+bench: postgres ## measure the product next to its limits in 25 minutes; WRITE=1 puts the result into docs/performance.md
+	@$(BENCH) $(if $(WRITE),--write ../docs)
+
+.PHONY: bench-quick
+bench-quick: postgres ## measure in two minutes what an order costs, and fail when it is much worse than expected; RECORD=1 changes what is expected
+	@$(BENCH) --quick $(if $(RECORD),--record)
+
+.PHONY: bench-million
+bench-million: postgres ## measure what depends on the number of accounts, with a million of them; WRITE=1 as in bench
+	@$(BENCH) --million $(if $(WRITE),--write ../docs)
+
+.PHONY: soak
+soak: postgres ## run orders for an hour, or QM_SOAK_MINUTES, and measure whether memory grows; WRITE=1 as in bench
+	@$(BENCH) --soak $(if $(WRITE),--write ../docs)
+
 .PHONY: lint
 lint: ## run all static checks: linters, formatting, dead code, tidy modules, generated code, documents, secrets, vulnerabilities
 	@tools/lint.sh

@@ -1,5 +1,75 @@
 -- +goose Up
--- Alerts about low stock, and bulk imports of new stock.
+-- Counts of the stock, alerts about low stock, and bulk imports of new stock.
+
+-- Every process reads the counts every few seconds, so they must not cost more the more accounts there are.
+CREATE TABLE pool_counts (
+    provider           text NOT NULL,
+    marketplace        text NOT NULL,
+    environment        text NOT NULL,
+    kind               text NOT NULL,
+    model              text NOT NULL DEFAULT '',
+    status             text NOT NULL,
+    coming             boolean NOT NULL DEFAULT false,
+    n                  integer NOT NULL,
+    allocated_at       timestamptz,
+    first_allocated_at timestamptz,
+    CONSTRAINT pool_counts_kind_known CHECK (kind IN ('account', 'order'))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_threshold = 1000);
+COMMENT ON TABLE pool_counts IS
+    'how many accounts and ended orders the pools have, as differences whose sum is the count: triggers of accounts and '
+    'orders only add rows, so no transaction waits for another to count; the stock watch replaces many rows by their sum, '
+    'and the reconciler adds what is missing';
+COMMENT ON COLUMN pool_counts.status IS 'of the accounts, or the state of the orders';
+COMMENT ON COLUMN pool_counts.coming IS 'of invalid accounts: they become ready when their verification passes';
+COMMENT ON COLUMN pool_counts.n IS 'the difference; negative when accounts left the status';
+COMMENT ON COLUMN pool_counts.allocated_at IS
+    'of allocated accounts: when, and for the sum of a day when on average; NULL = longer ago than the forecast looks back';
+COMMENT ON COLUMN pool_counts.first_allocated_at IS 'of allocated accounts: when the first of them was allocated';
+
+-- +goose StatementBegin
+CREATE FUNCTION accounts_counted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pool_counts (provider, marketplace, environment, kind, model, status, coming, n, allocated_at, first_allocated_at)
+    VALUES (OLD.provider, OLD.marketplace, OLD.environment, 'account', OLD.model, OLD.status,
+            OLD.status = 'invalid' AND OLD.ready_when_verified, -1, CASE OLD.status WHEN 'allocated' THEN OLD.status_since END, NULL),
+           (NEW.provider, NEW.marketplace, NEW.environment, 'account', NEW.model, NEW.status,
+            NEW.status = 'invalid' AND NEW.ready_when_verified, 1, CASE NEW.status WHEN 'allocated' THEN NEW.status_since END,
+            CASE NEW.status WHEN 'allocated' THEN NEW.status_since END);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER accounts_counted AFTER UPDATE ON accounts FOR EACH ROW
+    WHEN ((NEW.marketplace, NEW.environment, NEW.model, NEW.status, NEW.status_since, NEW.ready_when_verified)
+        IS DISTINCT FROM (OLD.marketplace, OLD.environment, OLD.model, OLD.status, OLD.status_since, OLD.ready_when_verified))
+    EXECUTE FUNCTION accounts_counted();
+
+-- An import adds many accounts with one statement. What is added or deleted is ready or invalid, never allocated.
+-- +goose StatementBegin
+CREATE FUNCTION accounts_counted_together() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pool_counts (provider, marketplace, environment, kind, model, status, coming, n)
+    SELECT provider, marketplace, environment, 'account', model, status, status = 'invalid' AND ready_when_verified,
+           CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END
+    FROM changed GROUP BY provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER accounts_counted_of_insert AFTER INSERT ON accounts REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION accounts_counted_together();
+CREATE TRIGGER accounts_counted_of_delete AFTER DELETE ON accounts REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION accounts_counted_together();
+
+-- Orders in progress are few, and are counted by an index. An order that has ended never changes its state again.
+-- +goose StatementBegin
+CREATE FUNCTION orders_counted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pool_counts (provider, marketplace, environment, kind, status, n)
+    VALUES (NEW.provider, NEW.marketplace, NEW.environment, 'order', NEW.state, 1);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER orders_counted AFTER UPDATE ON orders FOR EACH ROW
+    WHEN (NEW.state <> OLD.state AND NEW.state IN ('completed', 'failed', 'cancelled')) EXECUTE FUNCTION orders_counted();
 
 CREATE TABLE stock_alerts (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -113,4 +183,9 @@ CREATE INDEX account_import_results_of_account ON account_import_results (import
 CREATE INDEX account_import_results_of_root_email ON account_import_results (import_id, root_email) WHERE root_email <> '';
 
 -- +goose Down
-DROP TABLE account_import_results, account_imports, stock_alerts;
+DROP TABLE account_import_results, account_imports, stock_alerts, pool_counts;
+DROP TRIGGER accounts_counted ON accounts;
+DROP TRIGGER accounts_counted_of_insert ON accounts;
+DROP TRIGGER accounts_counted_of_delete ON accounts;
+DROP TRIGGER orders_counted ON orders;
+DROP FUNCTION accounts_counted(), accounts_counted_together(), orders_counted();

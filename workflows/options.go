@@ -45,8 +45,8 @@ var (
 	// reconciling reads all orders, accounts and workflows. If it does not finish in time it fails, and the next scheduled run
 	// sees the same.
 	reconciling = workflow.ActivityOptions{
-		ScheduleToCloseTimeout: 4 * time.Minute,
-		StartToCloseTimeout:    2 * time.Minute,
+		ScheduleToCloseTimeout: 20 * time.Minute,
+		StartToCloseTimeout:    10 * time.Minute,
 		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(5*time.Second, time.Minute),
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -102,7 +101,7 @@ func processCPU(pid int, children bool) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if own, ended, err := stat(child); err == nil { // else it has ended meanwhile, and the parent's next reading has it
+		if own, ended, err := stat(child); err == nil { // else it has just ended, and the next reading of the parent has it
 			total += own + ended
 		}
 	}
@@ -111,7 +110,7 @@ func processCPU(pid int, children bool) (time.Duration, error) {
 
 // stat reads the CPU time of a process and of its children that have ended.
 func stat(pid int) (own, ended time.Duration, err error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0, fmt.Errorf("CPU time of process %d: %w: the benchmark needs Linux", pid, err)
 	}
@@ -130,7 +129,7 @@ func stat(pid int) (own, ended time.Duration, err error) {
 
 // residentMemory returns the resident memory of a process in MiB.
 func residentMemory(pid int) (float64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err
 	}

@@ -25,7 +25,7 @@ func measureFairness(ctx context.Context, s *servers, o Options) ([]Figure, erro
 	began := time.Now()
 	queued := make([]time.Duration, o.Queued)
 	var waiting errgroup.Group
-	if _, _, err := inFlight(ctx, o.Queued, concurrency, func(ctx context.Context, i int) error {
+	if _, err := inFlight(ctx, o.Queued, concurrency, func(ctx context.Context, i int) error {
 		return s.place(ctx, s.Client, big, fmt.Sprintf("f-%d", i))
 	}); err != nil {
 		return nil, err
@@ -42,6 +42,11 @@ func measureFairness(ctx context.Context, s *servers, o Options) ([]Figure, erro
 	go func() { _ = waiting.Wait(); close(done) }()
 	var single []time.Duration
 	for i := 0; ; i++ {
+		select {
+		case <-done:
+			return fairnessFigures(queued, single, o.Queued), waiting.Wait()
+		default:
+		}
 		took, err := timed(func() error {
 			id := fmt.Sprintf("single-%d", i)
 			if err := s.place(ctx, other, small, id); err != nil {
@@ -52,12 +57,7 @@ func measureFairness(ctx context.Context, s *servers, o Options) ([]Figure, erro
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case <-done:
-			return fairnessFigures(queued, single, o.Queued), waiting.Wait()
-		default:
-			single = append(single, took)
-		}
+		single = append(single, took)
 	}
 }
 

@@ -8,14 +8,14 @@ import (
 
 // Figure is one line of the result: what was measured, and its limit, measured in the same run.
 type Figure struct {
-	Name     string
-	Value    float64
-	Unit     string
-	Limit    float64 // 0: there is none
-	LimitIs  string  // what the limit is
-	Target   Target
-	Detail   string // for the reader who wants to know why
-	Expected float64
+	Name    string
+	Value   float64
+	Unit    string
+	Limit   float64 // 0: there is none
+	LimitIs string  // what the limit is
+	Target  Target
+	Count   bool   // the value hardly depends on the machine
+	Detail  string // for the reader who wants to know why
 }
 
 // Target is a bound of a figure.

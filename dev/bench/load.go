@@ -17,9 +17,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// inFlight runs n jobs, so many at a time, and returns how long each took, sorted, and how long all took.
-func inFlight(ctx context.Context, n, at int, job func(ctx context.Context, i int) error) (each []time.Duration, all time.Duration, err error) {
-	each = make([]time.Duration, n)
+// inFlight runs n jobs, so many at a time, and returns how long they took.
+func inFlight(ctx context.Context, n, at int, job func(ctx context.Context, i int) error) (time.Duration, error) {
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	began := time.Now()
@@ -30,18 +29,14 @@ func inFlight(ctx context.Context, n, at int, job func(ctx context.Context, i in
 				if i >= n {
 					return nil
 				}
-				start := time.Now()
 				if err := job(ctx, i); err != nil {
 					return err
 				}
-				each[i] = time.Since(start)
 			}
 		})
 	}
-	err = group.Wait()
-	all = time.Since(began)
-	slices.Sort(each)
-	return each, all, err
+	err := group.Wait()
+	return time.Since(began), err
 }
 
 // runBare8 runs Bare8 to its end.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
@@ -67,7 +69,9 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 	if err := statements(orders.units); err != nil {
 		return nil, err
 	}
-	all, different := callsPerOrder(s.Sim.Requests()[calls:])
+	requests := s.Sim.Requests()[calls:]
+	all, different := callsPerOrder(requests)
+	s.costs = orders.costs(requests, all)
 	figures := []Figure{{
 		Name: fmt.Sprintf("orders/s at %d in flight, Temporal on PostgreSQL", concurrency), Unit: "/s",
 		Value: median(orders.rates), Limit: median(bare.rates), LimitIs: "Bare8", Target: ratioAtLeast(1),
@@ -76,26 +80,65 @@ func measureOrders(ctx context.Context, s *servers, o Options) ([]Figure, error)
 		Value: milliseconds(orders.cpu.sum()) / float64(orders.units), Limit: milliseconds(bare.cpu.sum()) / float64(bare.units),
 		LimitIs: "Bare8: " + bare.cpu.perUnit(bare.units), Detail: orders.cpu.perUnit(orders.units), Target: ratioAtMost(1),
 	}, {
-		Name: "AWS calls an order", Value: all, Limit: different, LimitIs: "different calls", Target: atMost(35),
+		Name: "AWS calls an order", Value: all, Limit: different, LimitIs: "different calls", Target: atMost(35), Count: true,
 	}, {
-		Name: "transactions an order that write to our database", Value: orders.writes.ours.transactions / float64(orders.units),
+		Name: "transactions an order that write to our database", Value: orders.writes.ours.transactions / float64(orders.units), Count: true,
 	}, {
 		Name: "log that an order makes PostgreSQL write", Unit: "kB", Value: orders.writes.total() / float64(orders.units) / 1000,
 		Limit: bare.writes.total() / float64(bare.units) / 1000, LimitIs: "Bare8",
-		Detail: fmt.Sprintf("ours %.0f kB", orders.writes.ours.bytes/float64(orders.units)/1000),
+		Count: true, Detail: fmt.Sprintf("ours %.0f kB", orders.writes.ours.bytes/float64(orders.units)/1000),
 	}}
-	history, err := s.historyFigures(ctx)
+	history, err := s.historyFigures(ctx, min(o.Orders, 30))
+	if err != nil {
+		return nil, err
+	}
+	s.costs.Tasks, err = s.tasks(ctx)
 	return append(figures, history...), err
+}
+
+// costs returns what an order costs.
+func (t *throughput) costs(requests []awssim.Request, calls float64) Costs {
+	n := float64(t.units)
+	c := Costs{
+		CPU: map[string]float64{}, Writes: t.writes.ours.transactions / n, TemporalWrites: t.writes.temporal.transactions / n,
+		Log: t.writes.total() / n / 1000, Calls: calls,
+	}
+	for part, used := range t.cpu {
+		c.CPU[part] = milliseconds(used) / n
+	}
+	for _, r := range requests {
+		if r.Service == "sts" {
+			c.STSCalls += 1 / n
+		}
+	}
+	return c
+}
+
+// tasks returns how many workflow and activity tasks an order has.
+func (s *servers) tasks(ctx context.Context) (n float64, err error) {
+	id := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "t-0-0"})
+	events := s.Workflow.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			return 0, err
+		}
+		switch event.GetEventType() { //nolint:exhaustive // the others are no tasks
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+			n++
+		}
+	}
+	return n, nil
 }
 
 // warmUp fills caches and connection pools.
 func (s *servers) warmUp(ctx context.Context, marketplace string) error {
-	if _, _, err := inFlight(ctx, concurrency, concurrency, func(ctx context.Context, i int) error {
+	if _, err := inFlight(ctx, concurrency, concurrency, func(ctx context.Context, i int) error {
 		return s.runBare8(ctx, fmt.Sprintf("bare-warm-%d", i))
 	}); err != nil {
 		return err
 	}
-	_, _, err := inFlight(ctx, concurrency, concurrency, func(ctx context.Context, i int) error {
+	_, err := inFlight(ctx, concurrency, concurrency, func(ctx context.Context, i int) error {
 		return s.runOrder(ctx, marketplace, fmt.Sprintf("t-warm-%d", i))
 	})
 	return err
@@ -111,7 +154,7 @@ func (s *servers) round(ctx context.Context, t *throughput, n int, job func(cont
 	if err != nil {
 		return err
 	}
-	_, all, err := inFlight(ctx, n, concurrency, job)
+	all, err := inFlight(ctx, n, concurrency, job)
 	if err != nil {
 		return err
 	}
@@ -159,22 +202,27 @@ func callsPerOrder(requests []awssim.Request) (all, different float64) {
 	return float64(median(totals)), float64(median(distinct))
 }
 
-// historyFigures returns the size of the history of an order and of Bare8.
-func (s *servers) historyFigures(ctx context.Context) ([]Figure, error) {
-	order := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "t-0-0"})
-	described, err := s.Workflow.DescribeWorkflowExecution(ctx, order, "")
-	if err != nil {
-		return nil, err
+// historyFigures returns the size of the history of an order and of Bare8, in the middle of those of a round.
+func (s *servers) historyFigures(ctx context.Context, n int) ([]Figure, error) {
+	var events, size, bareEvents, bareSize []int64
+	for i := range n {
+		order := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: fmt.Sprintf("t-0-%d", i)})
+		described, err := s.Workflow.DescribeWorkflowExecution(ctx, order, "")
+		if err != nil {
+			return nil, err
+		}
+		bare, err := s.bareClient.DescribeWorkflowExecution(ctx, fmt.Sprintf("bare-0-%d", i), "")
+		if err != nil {
+			return nil, err
+		}
+		ours, theirs := described.GetWorkflowExecutionInfo(), bare.GetWorkflowExecutionInfo()
+		events, size = append(events, ours.GetHistoryLength()), append(size, ours.GetHistorySizeBytes())
+		bareEvents, bareSize = append(bareEvents, theirs.GetHistoryLength()), append(bareSize, theirs.GetHistorySizeBytes())
 	}
-	bare, err := s.bareClient.DescribeWorkflowExecution(ctx, "bare-0-0", "")
-	if err != nil {
-		return nil, err
-	}
-	ours, theirs := described.GetWorkflowExecutionInfo(), bare.GetWorkflowExecutionInfo()
 	return []Figure{{
-		Name: "history of an order, events", Value: float64(ours.GetHistoryLength()), Limit: float64(theirs.GetHistoryLength()), LimitIs: "Bare8",
+		Name: "history of an order, events", Value: float64(median(events)), Limit: float64(median(bareEvents)), LimitIs: "Bare8", Count: true,
 	}, {
-		Name: "history of an order, size", Unit: "kB", Value: float64(ours.GetHistorySizeBytes()) / 1000,
-		Limit: float64(theirs.GetHistorySizeBytes()) / 1000, LimitIs: "Bare8", Target: atMost(10),
+		Name: "history of an order, size", Unit: "kB", Value: float64(median(size)) / 1000, Limit: float64(median(bareSize)) / 1000,
+		LimitIs: "Bare8", Target: atMost(10), Count: true,
 	}}, nil
 }

@@ -125,7 +125,8 @@ func (s *servers) openDeafStreams(ctx context.Context, n int) (closeAll func(), 
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(4096) // a bound on what the reader's side takes unread; an error leaves a larger one
 		}
-		if _, err := fmt.Fprintf(c, "GET /v1/events/stream HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", address.Host, key); err != nil {
+		if _, err := fmt.Fprintf(c, "GET /v1/events/stream HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+			address.Host, key); err != nil {
 			closeAll()
 			return nil, err
 		}

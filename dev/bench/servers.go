@@ -25,7 +25,8 @@ type servers struct {
 	bare       *child.Process
 	measures   *sqlx.DB // a database of its own, so that looking at the statistics does not count
 	product    *sqlx.DB
-	accounts   int // in the simulated AWS so far
+	accounts   int   // in the simulated AWS so far
+	costs      Costs // measured so far
 }
 
 // settings of PostgreSQL, for a small server.
@@ -64,7 +65,8 @@ func start(ctx context.Context, o Options) (_ *servers, err error) {
 	if err := s.startBare(); err != nil {
 		return nil, err
 	}
-	return s, s.connect(ctx, o)
+	err = s.connect(ctx, o)
+	return s, err
 }
 
 // startBare runs this program again, as the worker of Bare8.
@@ -131,32 +133,26 @@ func (s *servers) close() (err error) {
 	return err
 }
 
-// insertStockSQL adds accounts as verified a moment ago.
-const insertStockSQL = `
-INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, verified_at,
-	checked_at, verify_at)
-SELECT id, $1, $2, 'production', $3, 'Stock ' || n, 'aws+' || id || '@acme.example', 'arn:aws:iam::' || id || ':role/quartermaster',
-	'external-id-of-' || id, 'ready', now(), now(), now() + interval '7 days'
-FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4::int, $5::int) n) numbered`
-
-// stock adds n Ready accounts to the pool of a marketplace, and to the simulated AWS. It adds them by SQL: a verification of each would
-// take longer than the benchmark.
+// stock creates the pool of a marketplace with n Ready accounts.
 func (s *servers) stock(ctx context.Context, marketplace string, n int) error {
 	return s.stockOf(ctx, stack.Provider, marketplace, n)
 }
 
+// stockOf is stock for a provider.
 func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n int) error {
-	pool := provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: marketplace, Environment: provision.Production})
-	if _, err := s.Store.Pools.Create(ctx, "benchmark", pool); err != nil {
+	pool := provision.Pool{Provider: provider, Marketplace: marketplace, Environment: provision.Production}
+	if _, err := s.Store.Pools.Create(ctx, "benchmark", provision.DefaultPool(pool)); err != nil {
 		return err
 	}
+	return s.addStock(ctx, pool, n)
+}
+
+// addStock adds n Ready accounts to a pool, and to the simulated AWS.
+func (s *servers) addStock(ctx context.Context, pool provision.Pool, n int) error {
 	first := s.accounts + 1
 	s.accounts += n
-	for from := first; from <= s.accounts; from += insertBatch {
-		err := s.asActor(ctx, insertStockSQL, provider, marketplace, provision.ModelECAM, from, min(from+insertBatch-1, s.accounts))
-		if err != nil {
-			return fmt.Errorf("adding stock: %w", err)
-		}
+	if err := insertReady(ctx, s.product, pool, first, s.accounts); err != nil {
+		return err
 	}
 	for number := first; number <= s.accounts; number++ {
 		id := stack.Stocked{Number: number}.ID()
@@ -170,25 +166,59 @@ func (s *servers) stockOf(ctx context.Context, provider, marketplace string, n i
 	return nil
 }
 
+// insertAccountsSQL adds the accounts with the numbers $4 to $5, as verified a moment ago.
+const insertAccountsSQL = `
+INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, verified_at,
+	checked_at, verify_at)
+SELECT id, $1, $2, 'production', $3, 'Stock ' || n, 'aws+' || id || '@acme.example', 'arn:aws:iam::' || id || ':role/quartermaster',
+	'external-id-of-' || id, $6::text, CASE WHEN $6 = 'ready' THEN '' ELSE 'a benchmark fills the table' END,
+	now(), now(), now() + interval '7 days'
+FROM (SELECT n, '1110' || to_char(n, 'FM00000000') AS id FROM generate_series($4::int, $5::int) n) numbered`
+
 // insertBatch is how many accounts one transaction inserts: each takes a lock until its end.
 const insertBatch = 5000
 
-// asActor runs a statement in a transaction whose history names the benchmark.
-func (s *servers) asActor(ctx context.Context, statement string, args ...any) error {
-	return inTx(ctx, s.product, statement, args...)
+// insertReady adds Ready accounts by SQL: a verification of each would take longer than the benchmark.
+func insertReady(ctx context.Context, db *sqlx.DB, pool provision.Pool, first, last int) error {
+	for from := first; from <= last; from += insertBatch {
+		if err := inTx(ctx, db, insertAccountsSQL, pool.Provider, pool.Marketplace, provision.ModelECAM, from, min(from+insertBatch-1, last),
+			provision.AccountReady); err != nil {
+			return fmt.Errorf("adding accounts: %w", err)
+		}
+	}
+	return nil
 }
 
+// insertUnsold adds Invalid accounts, which only fill the table.
+func insertUnsold(ctx context.Context, db *sqlx.DB, pool provision.Pool, first, last int) error {
+	return asReplica(ctx, db, []string{insertAccountsSQL}, pool.Provider, pool.Marketplace, provision.ModelECAM, first, last,
+		provision.AccountInvalid)
+}
+
+// inTx runs a statement in a transaction whose history names the benchmark.
 func inTx(ctx context.Context, db *sqlx.DB, statement string, args ...any) error {
+	return run(ctx, db, `SET LOCAL qm.actor = 'benchmark'`, []string{statement}, args...)
+}
+
+// asReplica runs statements in a transaction in which no triggers fire: they would take most of the time that it takes to fill a table.
+func asReplica(ctx context.Context, db *sqlx.DB, statements []string, args ...any) error {
+	return run(ctx, db, `SET LOCAL session_replication_role = replica`, statements, args...)
+}
+
+// run runs statements with the same arguments in one transaction with a setting.
+func run(ctx context.Context, db *sqlx.DB, setting string, statements []string, args ...any) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'benchmark', true)`); err != nil {
+	if _, err := tx.ExecContext(ctx, setting); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
-		return err
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }

@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"os/exec"
-	"strings"
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
@@ -29,7 +27,7 @@ func measureWaiting(ctx context.Context, s *servers, o Options) ([]Figure, error
 		return nil, err
 	}
 	o.say("placing %d orders that wait", o.Waiting)
-	if _, _, err := inFlight(ctx, o.Waiting, concurrency, func(ctx context.Context, i int) error {
+	if _, err := inFlight(ctx, o.Waiting, concurrency, func(ctx context.Context, i int) error {
 		return s.place(ctx, s.Client, marketplace, fmt.Sprintf("w-%d", i))
 	}); err != nil {
 		return nil, err
@@ -59,7 +57,8 @@ func measureWaiting(ctx context.Context, s *servers, o Options) ([]Figure, error
 	share := func(c cpu) float64 { return 100 * c.sum().Seconds() / o.Idle.Seconds() }
 	figures := []Figure{{
 		Name: fmt.Sprintf("%d orders waiting, CPU of one core", manyWaiting), Unit: "%", Value: max(0, share(after)-share(before)) * scale,
-		Target: atMost(1), Detail: fmt.Sprintf("measured with %d, after %s; without orders the parts use %.1f %%", o.Waiting, o.Rest, share(before)),
+		Target: atMost(1),
+		Detail: fmt.Sprintf("measured with %d, after %s; without orders the parts use %.1f %%", o.Waiting, o.Rest, share(before)),
 	}, {
 		Name: "a waiting order, events of its history an hour", Value: float64(eventsAfter-events) / float64(o.Waiting) *
 			float64(time.Hour) / float64(o.Idle),
@@ -120,14 +119,11 @@ func (s *servers) reconcileFigures(ctx context.Context, scale float64) ([]Figure
 	var used time.Duration
 	took, err := timed(func() error {
 		command := s.Command(ctx, "reconcile")
-		out, err := command.CombinedOutput()
-		if failed, ok := err.(*exec.ExitError); ok && failed.ExitCode() == 1 && !strings.Contains(string(out), "could not") { //nolint:errorlint // it is never wrapped
-			err = fmt.Errorf("reconcile found something: %s", out)
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("quartermaster reconcile: %w\n%s", err, out)
 		}
-		if command.ProcessState != nil {
-			used = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
-		}
-		return err
+		used = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+		return nil
 	})
 	return []Figure{{
 		Name: fmt.Sprintf("reconcile, scaled to %d running workflows", manyWaiting), Unit: "s", Value: took.Seconds() * scale,

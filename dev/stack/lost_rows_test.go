@@ -175,4 +175,5 @@ func loseOrder(ctx context.Context, t *testing.T, db *sqlx.DB, id string) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, tx.Commit())
+	require.NoError(t, postgres.New(db).Reconciliation.RepairCounts(ctx)) // a backup has the counts of its rows
 }

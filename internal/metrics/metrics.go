@@ -197,8 +197,8 @@ func orderMetrics(stock []provision.PoolStock, orders []provision.OrderCount, no
 			read = append(read, gauge(ordersDesc, float64(found.Count), with...))
 			if !state.Ended() {
 				age := 0.0
-				if found.Count > 0 {
-					age = max(0, now.Sub(found.Oldest).Seconds())
+				if found.Oldest != nil {
+					age = max(0, now.Sub(*found.Oldest).Seconds())
 				}
 				read = append(read, gauge(oldestDesc, age, with...))
 			}

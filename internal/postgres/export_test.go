@@ -7,7 +7,18 @@ import (
 )
 
 // What the tests of this package see of its inside.
-const QueueHeadSQL = queueHeadSQL
+const (
+	QueueHeadSQL        = queueHeadSQL
+	StockFactsSQL       = stockFactsSQL
+	StockSQL            = stockSQL
+	OrderCountsSQL      = orderCountsSQL
+	OrdersInProgressSQL = ordersInProgressSQL
+)
+
+var FoldCountsSQL = foldCountsSQL
+
+// UnmatchedSQL and NotBegunSQL are the statements of Orders.MatchStock.
+var UnmatchedSQL, NotBegunSQL = unmatchedSQL, notBegunSQL
 
 // Classify is classify.
 var Classify = classify
@@ -20,3 +31,9 @@ func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.
 
 // HistoryQuery is historyQuery.
 var HistoryQuery = historyQuery
+
+// StepStartedSQL and StepEndedSQL are the statements of Steps.Begin and Steps.End.
+const (
+	StepStartedSQL = stepStartedSQL
+	StepEndedSQL   = stepEndedSQL
+)

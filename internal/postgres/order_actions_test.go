@@ -249,11 +249,8 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	status, err := store.Orders.Status(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.OrderStatus{State: provision.Compensating, Failure: &cancelled}, status, "it takes no other account")
-	found, err := store.Reconciliation.Contradictions(ctx,
-		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour,
-			Grace: time.Hour}, time.Time{})
-	require.NoError(t, err)
-	require.Empty(t, found)
+	require.Empty(t, contradictions(t, store, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour,
+		Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}))
 	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})
 	require.NoError(t, err)
 	a, err := store.Accounts.Get(ctx, "acme", account1)

@@ -296,11 +296,8 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		race.Go(func() error { return work(i) })
 	}
 	require.NoError(t, race.Wait())
-	found, err := store.Reconciliation.Contradictions(ctx,
-		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0},
-		time.Time{})
-	require.NoError(t, err)
-	for _, finding := range found {
+	for _, finding := range contradictions(t, store, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour,
+		Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}) {
 		// No workflow runs here that could learn about its account or its stop.
 		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended},
 			finding.Kind, finding.What)

@@ -39,9 +39,8 @@ SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + ` F
 
 // keepSettingsSQL keeps the settings before, because attempts may have created something under them.
 const keepSettingsSQL = `
-UPDATE orders SET settings = $3,
-    earlier_settings = CASE WHEN settings IS NULL THEN earlier_settings ELSE earlier_settings || jsonb_build_array(settings) END
-WHERE provider = $1 AND id = $2 AND settings IS DISTINCT FROM $3::jsonb`
+UPDATE orders SET settings = $3, earlier_settings = earlier_settings || jsonb_build_array(settings)
+WHERE provider = $1 AND id = $2 AND settings <> $3::jsonb`
 
 // Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
 // those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
@@ -80,12 +79,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 		if err := json.Unmarshal(row.Request, &opened.Request); err != nil {
 			return err
 		}
-		if row.Settings != nil {
-			return json.Unmarshal(row.Settings, &opened.Settings)
-		}
-		opened.Settings = settings
-		_, err = tx.ExecContext(ctx, keepSettingsSQL, order.Provider, order.ID, asJSON(settings)) // its row was restored
-		return err
+		return json.Unmarshal(row.Settings, &opened.Settings)
 	})
 	return opened, err
 }
@@ -292,8 +286,8 @@ type stockCount struct {
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+SELECT provider, marketplace, environment, model, status, coming, sum(n) AS count FROM pool_counts
+WHERE kind = 'account' AND provider = $1 GROUP BY provider, marketplace, environment, model, status, coming HAVING sum(n) > 0`
 
 const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
@@ -374,14 +368,4 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 		parts = append(parts, fmt.Sprintf("%d other model", other))
 	}
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// Count counts the orders of all pools by their state.
-func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }

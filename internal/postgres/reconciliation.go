@@ -21,9 +21,10 @@ type Reconciliation struct{ db *database }
 // invariant is a query that finds violations. One statement sees one moment, and the invariants hold whenever a
 // transaction commits, so the query finds nothing that is merely in progress.
 type invariant struct {
-	kind  reconcile.Kind
-	query string
-	args  func(reconcile.Bounds) []any
+	kind     reconcile.Kind
+	query    string
+	args     func(reconcile.Bounds) []any
+	everyRow bool // it reads every account or order; the others read those that are in progress
 }
 
 type violation struct {
@@ -48,19 +49,19 @@ WHERE o.state IN ('provisioning', 'action_required', 'compensating')
       WHERE e.provider = o.provider AND e.order_id = o.id AND e.from_status = 'provisioning' AND e.to_status = 'invalid'
           AND e.at >= o.state_since))`},
 
-	{kind: reconcile.KindOrderHoldsTwo, query: `
+	{kind: reconcile.KindOrderHoldsTwo, everyRow: true, query: `
 SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
        format('the order holds %s accounts: %s', count(*), string_agg(a.id, ', ' ORDER BY a.id)) AS what
 FROM accounts a WHERE a.status IN ('provisioning', 'allocated') GROUP BY a.provider, a.order_id HAVING count(*) > 1`},
 
-	{kind: reconcile.KindHeldWrongly, query: `
+	{kind: reconcile.KindHeldWrongly, everyRow: true, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
        format('the account is %s, but its order is %s', a.status, COALESCE(o.state, 'missing')) AS what
 FROM accounts a LEFT JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status = 'provisioning' AND COALESCE(o.state, '') NOT IN ('provisioning', 'action_required', 'compensating')
    OR a.status = 'allocated' AND COALESCE(o.state, '') <> 'completed'`},
 
-	{kind: reconcile.KindAccountOfOtherPool, query: `
+	{kind: reconcile.KindAccountOfOtherPool, everyRow: true, query: `
 SELECT a.provider, o.id, a.id AS account, a.status_since AS since,
        format('the account is of pool %s/%s and model %s, the order of pool %s/%s and %s',
               a.marketplace, a.environment, a.model, o.marketplace, o.environment, COALESCE('model ' || o.model, 'any model')) AS what
@@ -68,7 +69,7 @@ FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status IN ('provisioning', 'allocated')
   AND ((a.marketplace, a.environment) <> (o.marketplace, o.environment) OR o.model <> a.model)`},
 
-	{kind: reconcile.KindCompletedWithout, query: `
+	{kind: reconcile.KindCompletedWithout, everyRow: true, query: `
 SELECT o.provider, o.id, COALESCE(o.result ->> 'account_id', '') AS account, o.state_since AS since,
        'the order is completed, but the account of its result is not allocated to it' AS what
 FROM orders o
@@ -76,14 +77,14 @@ WHERE o.state = 'completed' AND NOT EXISTS (
     SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'allocated'
         AND a.id = o.result ->> 'account_id')`},
 
-	{kind: reconcile.KindAccountHistory, query: `
+	{kind: reconcile.KindAccountHistory, everyRow: true, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
        format('the account is %s, but its last history row says %s', a.status, COALESCE(last.to_status, 'nothing')) AS what
 FROM accounts a
 LEFT JOIN LATERAL (SELECT e.to_status FROM account_history e WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1) last ON true
 WHERE last.to_status IS DISTINCT FROM a.status`},
 
-	{kind: reconcile.KindOrderHistory, query: `
+	{kind: reconcile.KindOrderHistory, everyRow: true, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since,
        format('the order is %s, but its last history row says %s', o.state, COALESCE(last.to_state, 'nothing')) AS what
 FROM orders o
@@ -104,7 +105,7 @@ SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since,
 FROM orders o
 JOIN pools p USING (provider, marketplace, environment)
 LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
-WHERE now() > CASE o.state
+WHERE o.state NOT IN ('completed', 'failed', 'cancelled') AND now() > CASE o.state
     WHEN 'accepted' THEN o.state_since + $1 * interval '1 second'
     WHEN 'provisioning' THEN o.state_since + $2 * interval '1 second'
     WHEN 'compensating' THEN o.state_since + $3 * interval '1 second'
@@ -121,7 +122,7 @@ WHERE p.sealed IS NOT NULL
 
 	// A record of a step that is newer than the end of its order, in an account that was clean then: a late attempt
 	// has changed it.
-	{kind: reconcile.KindStepOfEndedOrder, query: `
+	{kind: reconcile.KindStepOfEndedOrder, everyRow: true, query: `
 SELECT o.provider, o.id, s.account_id AS account, GREATEST(s.started_at, s.finished_at) AS since,
        format('the order is %s and account %s went back clean, but its step %s was %s after that', o.state, s.account_id, s.step,
            s.state) AS what
@@ -132,7 +133,7 @@ JOIN account_history back ON back.account_id = s.account_id AND back.provider = 
 WHERE o.state IN ('failed', 'cancelled') AND s.state IN ('running', 'retrying', 'done')
   AND s.step NOT IN ('inspect_account', 'compare_with_journal') AND GREATEST(s.started_at, s.finished_at) > back.at`},
 
-	{kind: reconcile.KindQueuePositionTwice, query: `
+	{kind: reconcile.KindQueuePositionTwice, everyRow: true, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position,
     o.times) AS what
 FROM (SELECT *, count(*) OVER (PARTITION BY queue_position) AS times FROM orders WHERE queue_position IS NOT NULL) o
@@ -177,7 +178,7 @@ SELECT p.provider, '' AS id, '' AS account, p.claims_suspended_at AS since,
 FROM pools p WHERE p.claims_suspended_at < now() - $1 * interval '1 second'`},
 
 	// An undo takes an hour at most, but for an outage of AWS. The workflow may never have been started.
-	{kind: reconcile.KindRemovalOverdue, query: `
+	{kind: reconcile.KindRemovalOverdue, everyRow: true, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_since AS since,
     'the removal of the leftovers of the order has not ended' AS what
 FROM accounts a WHERE a.removing_since < now() - interval '2 hours'`},
@@ -198,11 +199,36 @@ WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 seco
                   AND GREATEST(s.started_at, s.finished_at, s.fenced_at) > o.state_since)`},
 }
 
-// Contradictions lists what is wrong within the database. It compares requests with their hashes only for orders
-// that are in progress or ended after requestsSince.
-func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bounds,
-	requestsSince time.Time) (found []reconcile.Finding, err error) {
+// Contradictions lists what is wrong with the orders and accounts that are in progress.
+func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bounds) ([]reconcile.Finding, error) {
+	found, err := s.violations(ctx, bounds, false)
+	if err != nil {
+		return found, err
+	}
+	wrong, err := s.requestsThatDiffer(ctx, requestsSQL)
+	return append(found, wrong...), err
+}
+
+// ContradictionsOfEveryRow lists what is wrong with any order or account, however long ago it ended. It compares the
+// requests of ended orders with their hashes only if they ended after the given time.
+func (s Reconciliation) ContradictionsOfEveryRow(ctx context.Context, endedSince time.Time) ([]reconcile.Finding, error) {
+	found, err := s.violations(ctx, reconcile.Bounds{}, true)
+	if err != nil {
+		return found, err
+	}
+	counts, err := s.countDifferences(ctx)
+	if err != nil {
+		return found, fmt.Errorf("%s: %w", reconcile.KindCountsDiffer, err)
+	}
+	wrong, err := s.requestsThatDiffer(ctx, endedRequestsSQL, endedSince)
+	return slices.Concat(found, counts, wrong), err
+}
+
+func (s Reconciliation) violations(ctx context.Context, bounds reconcile.Bounds, everyRow bool) (found []reconcile.Finding, err error) {
 	for _, check := range invariants {
+		if check.everyRow != everyRow {
+			continue
+		}
 		var args []any
 		if check.args != nil {
 			args = check.args(bounds)
@@ -215,8 +241,7 @@ func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bou
 			found = append(found, reconcile.New(check.kind, v.key(), v.Account, v.Since, v.What))
 		}
 	}
-	wrong, err := s.requestsThatDiffer(ctx, requestsSince)
-	return append(found, wrong...), err
+	return found, nil
 }
 
 // key returns the key of the order, if there is one.
@@ -231,13 +256,18 @@ func (v violation) key() provision.OrderKey {
 // computed here and not in SQL.
 const requestsPage = 1000
 
-const requestsSQL = `
-SELECT provider, id, state_since, COALESCE(earlier_requests -> 0, request) AS request, request_sha256 FROM orders
-WHERE (provider, id) > ($1, $2) AND (state NOT IN ('completed', 'failed', 'cancelled') OR state_since >= $3)
-ORDER BY provider, id LIMIT $4`
+const requestColumns = `provider, id, state_since, COALESCE(earlier_requests -> 0, request) AS request, request_sha256`
 
-func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time) (found []reconcile.Finding, err error) {
-	var last provision.OrderKey
+const requestsSQL = `
+SELECT ` + requestColumns + ` FROM orders
+WHERE (provider, id) > ($1, $2) AND state NOT IN ('completed', 'failed', 'cancelled') ORDER BY provider, id LIMIT $3`
+
+const endedRequestsSQL = `
+SELECT ` + requestColumns + ` FROM orders
+WHERE (provider, id) > ($1, $2) AND state IN ('completed', 'failed', 'cancelled') AND state_since >= $4 ORDER BY provider, id LIMIT $3`
+
+func (s Reconciliation) requestsThatDiffer(ctx context.Context, query string, of ...any) (found []reconcile.Finding, err error) {
+	args := append([]any{"", "", requestsPage}, of...)
 	for {
 		var rows []struct {
 			provision.OrderKey
@@ -245,7 +275,7 @@ func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time)
 			Request []byte    `db:"request"`
 			Hash    []byte    `db:"request_sha256"`
 		}
-		if err := s.db.SelectContext(ctx, &rows, requestsSQL, last.Provider, last.ID, since, requestsPage); err != nil {
+		if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 			return found, fmt.Errorf("%s: %w", reconcile.KindRequestHash, err)
 		}
 		for _, row := range rows {
@@ -258,7 +288,8 @@ func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time)
 		if len(rows) < requestsPage {
 			return found, nil
 		}
-		last = rows[len(rows)-1].OrderKey
+		last := rows[len(rows)-1]
+		args[0], args[1] = last.Provider, last.ID
 	}
 }
 
@@ -283,10 +314,12 @@ type reconciledOrder struct {
 	Active  time.Time            `db:"active"`
 }
 
+const ordersInProgressSQL = `SELECT provider, id FROM orders WHERE state NOT IN ('completed', 'failed', 'cancelled')`
+
 // OrdersInProgress lists the orders that have not ended, for the reconciler.
-func (s Reconciliation) OrdersInProgress(ctx context.Context) ([]reconcile.Order, error) {
-	return reconciledOrders(ctx, s.db,
-		reconciledOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
+func (s Reconciliation) OrdersInProgress(ctx context.Context) (keys []provision.OrderKey, err error) {
+	err = s.db.SelectContext(ctx, &keys, ordersInProgressSQL)
+	return keys, err
 }
 
 // OrdersNow reads the given orders again. Orders without a row are missing from the result.

@@ -22,25 +22,25 @@ SELECT p.provider, p.marketplace, p.environment, p.stock_threshold, p.model_thre
 FROM pools p WHERE ($1 = '' OR p.provider = $1) AND ($2 = '' OR p.marketplace = $2) AND ($3 = '' OR p.environment = $3)
 ORDER BY p.provider, p.marketplace, p.environment`
 
-// stockFactsSQL counts accounts and waiting orders in one statement, at one moment, so that an account which an
-// order is just getting is counted exactly once. $4 is the window of the forecast, $5 its half-life, both in
-// seconds.
+// stockFactsSQL reads the counts of accounts and counts the waiting orders in one statement, at one moment, so that
+// an account which an order is just getting is counted exactly once. $4 is the window of the forecast, $5 its
+// half-life, both in seconds.
 const stockFactsSQL = `
 SELECT provider, marketplace, environment, model,
-       count(*) FILTER (WHERE status = 'ready') AS ready,
-       count(*) FILTER (WHERE status = 'provisioning') AS in_progress,
-       count(*) FILTER (WHERE status = 'allocated') AS allocated,
-       count(*) FILTER (WHERE status = 'provisioning_failed') AS failed,
-       count(*) FILTER (WHERE status = 'invalid' AND NOT ready_when_verified) AS invalid,
-       count(*) FILTER (WHERE status = 'invalid' AND ready_when_verified) AS waiting_for_verification,
-       count(*) FILTER (WHERE status = 'allocated' AND status_since > now() - $4 * interval '1 second') AS recent,
-       COALESCE(sum(power(0.5, EXTRACT(EPOCH FROM now() - status_since) / $5)) FILTER (WHERE status = 'allocated'
-           AND status_since > now() - $4 * interval '1 second'), 0)::float8 AS weight,
-       min(status_since) FILTER (WHERE status = 'allocated') AS first_allocated,
+       COALESCE(sum(n) FILTER (WHERE status = 'ready'), 0) AS ready,
+       COALESCE(sum(n) FILTER (WHERE status = 'provisioning'), 0) AS in_progress,
+       COALESCE(sum(n) FILTER (WHERE status = 'allocated'), 0) AS allocated,
+       COALESCE(sum(n) FILTER (WHERE status = 'provisioning_failed'), 0) AS failed,
+       COALESCE(sum(n) FILTER (WHERE status = 'invalid' AND NOT coming), 0) AS invalid,
+       COALESCE(sum(n) FILTER (WHERE coming), 0) AS waiting_for_verification,
+       COALESCE(sum(n) FILTER (WHERE allocated_at > now() - $4 * interval '1 second'), 0) AS recent,
+       COALESCE(sum(n * power(0.5::float8, EXTRACT(EPOCH FROM now() - allocated_at)::float8 / $5::float8))
+           FILTER (WHERE allocated_at > now() - $4 * interval '1 second'), 0) AS weight,
+       min(first_allocated_at) AS first_allocated,
        0 AS orders_waiting
-FROM accounts
-WHERE ($1 = '' OR provider = $1) AND ($2 = '' OR marketplace = $2) AND ($3 = '' OR environment = $3)
-GROUP BY provider, marketplace, environment, model
+FROM pool_counts
+WHERE kind = 'account' AND ($1 = '' OR provider = $1) AND ($2 = '' OR marketplace = $2) AND ($3 = '' OR environment = $3)
+GROUP BY provider, marketplace, environment, model HAVING sum(n) > 0
 UNION ALL
 SELECT provider, marketplace, environment, COALESCE(model, ''), 0, 0, 0, 0, 0, 0, 0, 0, NULL, count(*)
 FROM orders
@@ -154,6 +154,9 @@ func fill(stock *provision.PoolStock, facts []stockFact, thresholds map[provisio
 // Watch looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. It writes the
 // event about an alert in the same transaction as the alert, so a repeat causes no second event.
 func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error) {
+	if err := foldCounts(ctx, s.db); err != nil {
+		return watch, err
+	}
 	stock, err := s.Count(ctx, "")
 	if err != nil {
 		return watch, err

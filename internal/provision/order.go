@@ -134,5 +134,5 @@ type OrderCount struct {
 	Pool
 	State  OrderState `db:"state"`
 	Count  int        `db:"count"`
-	Oldest time.Time  `db:"oldest"` // since when the oldest of them has been in this state
+	Oldest *time.Time `db:"oldest"` // since when the oldest of them has been in this state; nil: the state is final
 }

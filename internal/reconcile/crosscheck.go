@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ func (s *suspect) hasRow() bool { return s.row.State != "" }
 // suspect it reads the run from Temporal itself, and then the row again, because the order may have moved on. When it cannot
 // read something, it returns the findings about the other orders with the error.
 func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error) {
-	suspects, err := a.suspects(ctx)
+	suspects, now, err := a.suspects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,12 @@ func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error
 		return err
 	}))
 	for _, s := range suspects {
-		found = append(found, s.found...)
+		if found = append(found, s.found...); len(s.found) > 0 {
+			now.doubtful = append(now.doubtful, s.key)
+		}
+	}
+	if err == nil {
+		a.sighting = now
 	}
 	return found, err
 }
@@ -69,33 +75,85 @@ func eachOf(ctx context.Context, suspects []*suspect, do func(context.Context, *
 	return doing.Wait()
 }
 
-// suspects lists the orders about which Temporal's visibility and the rows disagree.
-func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err error) {
-	open, err := a.Workflows.Open(ctx)
-	if err != nil {
-		return nil, err
+// sighting is what Temporal's visibility last showed.
+type sighting struct {
+	at       time.Time                        // when it was read; zero: never
+	recent   time.Time                        // when all open and all recently closed runs were last listed
+	all      time.Time                        // when all closed runs were last listed
+	open     map[provision.OrderKey]time.Time // the orders with an open run, and when that run started
+	doubtful []provision.OrderKey             // the orders about which there were findings
+}
+
+const (
+	// lag is more than visibility lags behind. A check lists again what started or closed so long before the previous check.
+	lag = 15 * time.Minute
+	// A deleted run is in no list of what changed, and a restored database lacks orders whose runs did not change. So all open runs and
+	// those that closed recently are listed once an hour, and all closed runs at first and then once a day.
+	recentEvery = time.Hour
+	allEvery    = 24 * time.Hour
+)
+
+// look brings the sighting up to date. It lists the runs that started or closed since the last one, so it costs the same however
+// many orders wait. closed is the newest run of each order that has no open run, among those that it listed.
+func (a *Reconciler) look(ctx context.Context) (now sighting, closed map[provision.OrderKey]Run, err error) {
+	now = a.sighting
+	now.at, now.doubtful = a.now(), nil
+	startedAfter, closedAfter := a.sighting.at.Add(-lag), a.sighting.at.Add(-lag)
+	if a.All || now.at.Sub(now.recent) >= recentEvery {
+		now.recent, startedAfter, closedAfter = now.at, time.Time{}, now.at.Add(-recently)
 	}
-	closed, err := a.Workflows.Closed(ctx, a.closedSince())
+	if a.All || now.at.Sub(now.all) >= allEvery {
+		now.all, closedAfter = now.at, time.Time{}
+	}
+	started, err := a.Workflows.Open(ctx, startedAfter)
 	if err != nil {
-		return nil, err
+		return now, nil, err
+	}
+	if closed, err = a.Workflows.Closed(ctx, closedAfter); err != nil {
+		return now, nil, err
+	}
+	if now.open = maps.Clone(a.sighting.open); startedAfter.IsZero() || now.open == nil {
+		now.open = map[provision.OrderKey]time.Time{}
+	}
+	for key, run := range started {
+		now.open[key] = run.Started
+	}
+	for key, run := range closed {
+		switch since, runs := now.open[key]; {
+		case runs && run.Started.Before(since): // that is an earlier run
+			delete(closed, key)
+		case runs:
+			delete(now.open, key)
+		}
+	}
+	return now, closed, nil
+}
+
+// suspects lists the orders about which Temporal's visibility and the rows disagree, and those about which there were findings.
+func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, now sighting, err error) {
+	now, closed, err := a.look(ctx)
+	if err != nil {
+		return nil, now, err
 	}
 	rows, err := a.Reconciliation.OrdersInProgress(ctx)
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
-	add := func(key provision.OrderKey) { suspects = append(suspects, &suspect{key: key}) }
+	suspected := map[provision.OrderKey]bool{}
+	for _, key := range a.sighting.doubtful {
+		suspected[key] = true
+	}
 	inProgress := make(map[provision.OrderKey]bool, len(rows))
-	for _, row := range rows {
-		inProgress[row.OrderKey] = true
-		if _, runs := open[row.OrderKey]; !runs {
-			add(row.OrderKey)
+	for _, key := range rows {
+		inProgress[key] = true
+		if _, runs := now.open[key]; !runs {
+			suspected[key] = true
 		}
 	}
-	for key := range open {
+	for key := range now.open {
 		if !inProgress[key] {
-			add(key)
+			suspected[key] = true
 		}
-		delete(closed, key) // that is an earlier run
 	}
 	var over []provision.OrderKey
 	for key := range closed {
@@ -105,15 +163,18 @@ func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err err
 	}
 	ended, err := a.Reconciliation.OrdersNow(ctx, over)
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
 	for _, key := range over {
 		row, hasRow := ended[key]
-		if !hasRow || (row.State == provision.Completed) != (closed[key] == completed) {
-			add(key)
+		if !hasRow || (row.State == provision.Completed) != (closed[key].Status == completed) {
+			suspected[key] = true
 		}
 	}
-	return suspects, nil
+	for key := range suspected {
+		suspects = append(suspects, &suspect{key: key})
+	}
+	return suspects, now, nil
 }
 
 // judge compares an order's row with its workflow. Before it reports that an order's work was lost, it looks for an earlier

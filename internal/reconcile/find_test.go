@@ -1,7 +1,9 @@
 package reconcile_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -214,7 +216,8 @@ func TestStepsThatEndedWithTheirOrderAreNoFinding(t *testing.T) {
 func TestTheScheduleDoesNotCheckOldRequests(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.All = false
+	now := time.Now()
+	w.All, w.Now = false, func() time.Time { return now } // every check takes no time, so the next one reads every row too
 	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '25 hours'
 		WHERE id = 'gone'`)
 	require.Empty(t, w.found())
@@ -350,4 +353,121 @@ UPDATE orders SET state_since = now() - interval '20 days 5 minutes' WHERE id = 
 		}
 	}
 	require.Empty(t, tells)
+}
+
+func TestWrongCountsAreFoundAndRepaired(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violateCounts(`UPDATE accounts SET status = 'invalid', reason = 'around the triggers' WHERE id = '000000000005';
+		UPDATE account_history SET to_status = 'invalid' WHERE account_id = '000000000005';
+		DELETE FROM pool_counts WHERE kind = 'order' AND status = 'completed'`)
+	report, err := w.FindAndRepair(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Findings, 1)
+	require.Equal(t, reconcile.KindCountsDiffer, report.Findings[0].Kind)
+	require.Equal(t, "they were counted again", report.Findings[0].Repaired)
+	for _, named := range []string{
+		"invalid SPAM account of pool acme/north/production: 1, counted as 0",
+		"ready SPAM account of pool acme/north/production: 0, counted as 1",
+		"completed order of pool acme/north/production: 1, counted as 0",
+	} {
+		require.Contains(t, report.Findings[0].What, named)
+	}
+	require.Empty(t, w.found())
+}
+
+// The rows that are not in progress are read again when that costs little of the time; until then the findings about them hold.
+func TestEveryRowIsCheckedAsOftenAsItCostsLittle(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	slow := &slowRows{Reconciliation: w.store.Reconciliation, now: time.Now()}
+	w.All, w.Reconciliation, w.Now = false, slow, func() time.Time { return slow.now }
+	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'done'`)
+	wrong := []string{"request_hash_differs done"}
+	require.Equal(t, wrong, w.found())
+	for range 5 {
+		require.Equal(t, wrong, w.found())
+	}
+	require.Equal(t, 1, slow.reads)
+	slow.now = slow.now.Add(99 * time.Second)
+	require.Equal(t, wrong, w.found())
+	require.Equal(t, 2, slow.reads, "it took a second, so the next one is due after a hundred")
+}
+
+// slowRows needs a second to check every row.
+type slowRows struct {
+	reconcile.Reconciliation
+	now   time.Time
+	reads int
+}
+
+func (s *slowRows) ContradictionsOfEveryRow(ctx context.Context, endedSince time.Time) ([]reconcile.Finding, error) {
+	s.reads++
+	s.now = s.now.Add(time.Second)
+	return s.Reconciliation.ContradictionsOfEveryRow(ctx, endedSince)
+}
+
+func TestTenThousandOrdersInProgressCostTwoListsAndNoDescription(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	now := time.Now()
+	w.All, w.Now = false, func() time.Time { return now }
+	w.violate(`INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at, state, queue_position)
+		SELECT 'acme', 'many-' || i, 'north', 'production', '{}', '', now(), 'waiting_for_account', 1000000 + i
+		FROM generate_series(1, 10000) i;
+		INSERT INTO order_history (provider, order_id, marketplace, environment, actor, to_state)
+		SELECT 'acme', 'many-' || i, 'north', 'production', 'test', 'waiting_for_account' FROM generate_series(1, 10000) i`)
+	w.Reconciliation = &agreeing{w.store.Reconciliation}
+	for i := 1; i <= 10_000; i++ {
+		w.runs(fmt.Sprintf("many-%d", i))
+	}
+	check := func(wrong ...string) (listed []time.Time, described int) {
+		w.temporal.listed, w.temporal.described = nil, 0
+		require.Equal(t, wrong, w.found())
+		return w.temporal.listed, w.temporal.described
+	}
+	listed, described := check()
+	require.Equal(t, []time.Time{{}, {}}, listed, "the first check lists all open and all closed runs")
+	require.Zero(t, described)
+
+	now = now.Add(5 * time.Minute)
+	w.closed("many-7", "Terminated", -5*time.Minute) // just now, so it is no finding yet
+	w.temporal.open[key("many-8")] = now             // it was started again
+	listed, described = check()
+	changed := now.Add(-20 * time.Minute)
+	require.Equal(t, []time.Time{changed, changed}, listed, "what started or closed since the last check")
+	require.Equal(t, 1, described, "the order whose run has closed")
+
+	delete(w.temporal.open, key("many-9")) // someone has deleted the run
+	now = now.Add(time.Hour)
+	listed, described = check("order_without_workflow many-7")
+	require.Equal(t, []time.Time{{}, now.Add(-24 * time.Hour)}, listed, "all open runs")
+	require.Equal(t, 2, described)
+}
+
+// agreeing finds nothing wrong within the database.
+type agreeing struct{ reconcile.Reconciliation }
+
+func (agreeing) Contradictions(context.Context, reconcile.Bounds) ([]reconcile.Finding, error) {
+	return nil, nil
+}
+
+func (agreeing) ContradictionsOfEveryRow(context.Context, time.Time) ([]reconcile.Finding, error) {
+	return nil, nil
+}
+
+func TestWhatIsWrongIsFoundUntilItIsRight(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	now := time.Now()
+	w.All, w.Now = false, func() time.Time { return now }
+	w.closed("done", "Terminated", 2*time.Hour)
+	wrong := []string{"workflow_ended_otherwise done"}
+	require.Equal(t, wrong, w.found())
+	for range 10 { // the run is no longer among those that closed lately
+		now = now.Add(5 * time.Minute)
+		require.Equal(t, wrong, w.found())
+	}
+	w.closed("done", "Completed", 2*time.Hour)
+	require.Empty(t, w.found())
 }

@@ -32,6 +32,7 @@ const (
 	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out no accounts, because some could not be entered
 	KindPasswordOverdue     Kind = "password_overdue"          // a new password was requested, and the request has not ended
 	KindRemovalOverdue      Kind = "removal_overdue"           // an account is reserved for too long for the removal of leftovers
+	KindCountsDiffer        Kind = "counts_differ"             // the counts of accounts and orders are not those of their rows
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // no workflow works on an order in progress
 	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // no workflow works in an account in progress
@@ -118,6 +119,8 @@ var meanings = map[Kind]meaning{
 		"If no such workflow runs, request the new password again: that is safe"},
 	KindRemovalOverdue: {Stuck, "look at the workflow leftovers/<account id> in the Web UI. If no such workflow runs, " +
 		"send the request to remove the leftovers again: that is safe"},
+	KindCountsDiffer: {Warning, "accounts or orders were changed around the triggers of the schema, or pool_counts was. " +
+		"Run `quartermaster reconcile --repair`, which counts again"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
 	KindWorkflowOfEndedOrder: {Broken, "look at the workflow's pending activities in the Web UI, " +

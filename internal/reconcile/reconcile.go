@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"quartermaster/internal/provision"
@@ -57,11 +57,15 @@ type Order struct {
 
 // Reconciliation finds contradictions and reads orders.
 type Reconciliation interface {
-	// Contradictions lists what is wrong within the database, as of one moment for each invariant. It compares requests with their hashes
-	// only for orders that are in progress or ended after requestsSince.
-	Contradictions(ctx context.Context, bounds Bounds, requestsSince time.Time) ([]Finding, error)
+	// Contradictions lists what is wrong with the orders and accounts that are in progress, as of one moment for each invariant.
+	Contradictions(ctx context.Context, bounds Bounds) ([]Finding, error)
+	// ContradictionsOfEveryRow lists what is wrong with any order or account. It compares the requests of ended orders with their hashes
+	// only if they ended after the given time.
+	ContradictionsOfEveryRow(ctx context.Context, endedSince time.Time) ([]Finding, error)
+	// RepairCounts makes the counts of accounts and orders agree with their rows.
+	RepairCounts(ctx context.Context) error
 	// OrdersInProgress lists the orders that have not ended.
-	OrdersInProgress(ctx context.Context) ([]Order, error)
+	OrdersInProgress(ctx context.Context) ([]provision.OrderKey, error)
 	// OrdersNow reads the given orders again. Orders without a row are missing from the result.
 	OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]Order, error)
 }
@@ -86,10 +90,10 @@ type Orders interface {
 
 // Workflows is what the reconciler needs of Temporal.
 type Workflows interface {
-	// Open lists the open workflows of orders and when they started, from Temporal's visibility, which lags.
-	Open(ctx context.Context) (map[provision.OrderKey]time.Time, error)
-	// Closed lists how the newest run of each order closed, for the runs that visibility shows to have closed after that time.
-	Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error)
+	// Open lists the newest open run of each order, of those that started after that time, from Temporal's visibility, which lags.
+	Open(ctx context.Context, after time.Time) (map[provision.OrderKey]Run, error)
+	// Closed lists the newest closed run of each order, of those that closed after that time, from visibility.
+	Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]Run, error)
 	// Run reads the newest run of an order's workflow from Temporal itself, which does not lag.
 	Run(ctx context.Context, key provision.OrderKey) (Run, error)
 	// Completed reads from visibility the newest run of an order's workflow that completed. The run has no id when none did.
@@ -112,15 +116,28 @@ type Reconciler struct {
 	Orders         Orders
 	Workflows      Workflows // nil: the database is not compared with Temporal
 	Bounds         Bounds
-	// All makes every check include what ended long ago: requests of ended orders, and closed runs.
+	// All makes every check include everything, and what ended long ago.
 	All bool
 	Now func() time.Time // nil: time.Now
 
-	lookedBack atomic.Int64 // when all closed runs were last checked, in seconds of Unix time
+	mu       sync.Mutex // held by Find
+	rows     rowCheck
+	sighting sighting
 }
 
-// recently is how far back closed runs and ended orders are checked, unless all of them are.
-const recently = 24 * time.Hour
+// rowCheck is the last check of every row.
+type rowCheck struct {
+	next  time.Time // when the next one is due
+	found []Finding // what it found, which holds until then
+}
+
+const (
+	// recently is how far back ended orders are checked, unless all of them are.
+	recently = 24 * time.Hour
+	// rowChecks is how many times as long as a check of every row took passes until the next one: they use one percent of the time.
+	// With some ten thousand accounts every run checks every row, with a million one in half an hour does.
+	rowChecks = 100
+)
 
 func (a *Reconciler) now() time.Time {
 	if a.Now != nil {
@@ -129,31 +146,21 @@ func (a *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// closedSince returns since when closed runs are checked; zero: all of them. All are checked at first and then once a day,
-// because after the database was restored from an older backup, lost orders may have ended long ago.
-func (a *Reconciler) closedSince() time.Time {
-	last := time.Unix(a.lookedBack.Load(), 0)
-	if !a.All && a.now().Sub(last) < recently {
-		return a.now().Add(-recently)
-	}
-	a.lookedBack.Store(a.now().Unix()) // even if the check fails, so that the next one does not fail for the same reason
-	return time.Time{}
-}
-
 // Find lists everything that is wrong and changes nothing. When it cannot check a part, it returns the findings of the other
 // parts with the error.
 func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
-	var requestsSince time.Time
-	if !a.All {
-		requestsSince = a.now().Add(-recently)
-	}
-	found, err := a.Reconciliation.Contradictions(ctx, a.Bounds, requestsSince)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found, err := a.contradictions(ctx)
 	if err != nil {
 		err = fmt.Errorf("checking the database: %w", err)
 	}
 	for i := range found {
-		if kind := found[i].Kind; kind == KindStockNotGiven || kind == KindOrderNotWoken || kind == KindStopNotHeard {
+		switch found[i].Kind {
+		case KindStockNotGiven, KindOrderNotWoken, KindStopNotHeard:
 			found[i].Repairable, found[i].repair = true, &repair{how: wake}
+		case KindCountsDiffer:
+			found[i].Repairable, found[i].repair = true, &repair{how: recount}
 		}
 	}
 	if a.Workflows != nil {
@@ -172,4 +179,23 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 		)
 	})
 	return found, err
+}
+
+// contradictions lists what is wrong within the database. Of the rows of ended orders and of accounts that are in no order, it
+// returns what their last check found, unless the next one is due.
+func (a *Reconciler) contradictions(ctx context.Context) ([]Finding, error) {
+	found, err := a.Reconciliation.Contradictions(ctx, a.Bounds)
+	if err != nil {
+		return found, err
+	}
+	if began := a.now(); a.All || !began.Before(a.rows.next) {
+		var endedSince time.Time
+		if !a.All {
+			endedSince = began.Add(-recently)
+		}
+		a.rows.found, err = a.Reconciliation.ContradictionsOfEveryRow(ctx, endedSince)
+		took := a.now().Sub(began)
+		a.rows.next = began.Add(rowChecks * took)
+	}
+	return append(found, a.rows.found...), err
 }

@@ -34,6 +34,7 @@ const (
 	rewrite            // write the order's row from what its run knows
 	restart            // start the order's workflow from the beginning
 	carryOn            // let the order's closed workflow go on where it was
+	recount            // count accounts and orders again
 )
 
 // repair is the safe way to repair a finding.
@@ -97,9 +98,9 @@ func (a *Reconciler) FindAndRepair(ctx context.Context) (Report, error) {
 		case errors.Is(repairErr, ErrSealed): // the other orders must not wait for the key
 			f.What += "; " + ErrSealed.Error()
 		case repairErr != nil:
-			err = errors.Join(err, fmt.Errorf("repairing order %s: %w", f.Order, repairErr))
+			err = errors.Join(err, fmt.Errorf("repairing %s of order %s: %w", f.Kind, f.Order, repairErr))
 		}
-		if f.Repaired = done; done != "" && f.repair.how != wake {
+		if f.Repaired = done; done != "" && f.repair.how != wake && f.repair.how != recount {
 			repaired[f.Order] = done
 		}
 	}
@@ -141,6 +142,8 @@ func (a *Reconciler) repair(ctx context.Context, f Finding) (done string, err er
 			return run.ended(story)
 		})
 		return "its row was written from what its workflow knows", err
+	case recount:
+		return "they were counted again", a.Reconciliation.RepairCounts(ctx)
 	case restart:
 		return a.restart(ctx, f)
 	case carryOn:

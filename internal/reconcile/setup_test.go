@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,8 +160,14 @@ func (w *orders) forgotten(id string) {
 	delete(w.temporal.runs, key(id))
 }
 
-// violate writes around every trigger of the schema.
+// violate writes around every trigger of the schema, except those that count.
 func (w *orders) violate(statements string) {
+	w.t.Helper()
+	w.violateCounts(statements)
+	require.NoError(w.t, w.store.Reconciliation.RepairCounts(w.t.Context()))
+}
+
+func (w *orders) violateCounts(statements string) {
 	w.t.Helper()
 	_, err := w.db.ExecContext(w.t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; `+statements+`; COMMIT`)
 	require.NoError(w.t, err)
@@ -194,33 +200,47 @@ func shorten(t *testing.T, findings []reconcile.Finding) (short []string) {
 
 // temporalFake is Temporal: what it returns about the workflows, and what it was asked to do.
 type temporalFake struct {
-	open      map[provision.OrderKey]time.Time     // visibility, which may lag
-	runs      map[provision.OrderKey]reconcile.Run // the truth
-	earlier   map[provision.OrderKey]reconcile.Run // runs before the newest that completed
-	stories   map[provision.OrderKey]reconcile.Story
-	looking   func(provision.OrderKey) // called before Run answers
-	down      error
-	unread    map[provision.OrderKey]error // why Run does not answer
-	restarted []provision.Order
-	continued []string
-	woken     []provision.OrderKey
+	open       map[provision.OrderKey]time.Time     // visibility, which may lag
+	runs       map[provision.OrderKey]reconcile.Run // the truth
+	earlier    map[provision.OrderKey]reconcile.Run // runs before the newest that completed
+	stories    map[provision.OrderKey]reconcile.Story
+	looking    func(provision.OrderKey) // called before Run answers
+	listed     []time.Time              // the times for which Open and Closed were called, one after the other
+	describing sync.Mutex
+	described  int // how often Run was called
+	down       error
+	unread     map[provision.OrderKey]error // why Run does not answer
+	restarted  []provision.Order
+	continued  []string
+	woken      []provision.OrderKey
 }
 
-func (f *temporalFake) Open(context.Context) (map[provision.OrderKey]time.Time, error) {
-	return maps.Clone(f.open), f.down
+func (f *temporalFake) Open(_ context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	f.listed = append(f.listed, after)
+	open := map[provision.OrderKey]reconcile.Run{}
+	for key, started := range f.open {
+		if started.After(after) {
+			open[key] = reconcile.Run{Open: true, Started: started}
+		}
+	}
+	return open, f.down
 }
 
-func (f *temporalFake) Closed(_ context.Context, after time.Time) (map[provision.OrderKey]string, error) {
-	closed := map[provision.OrderKey]string{}
+func (f *temporalFake) Closed(_ context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	f.listed = append(f.listed, after)
+	closed := map[provision.OrderKey]reconcile.Run{}
 	for key, run := range f.runs {
 		if run.ClosedAt.After(after) {
-			closed[key] = run.Status
+			closed[key] = run
 		}
 	}
 	return closed, f.down
 }
 
 func (f *temporalFake) Run(_ context.Context, key provision.OrderKey) (reconcile.Run, error) {
+	f.describing.Lock()
+	f.described++
+	f.describing.Unlock()
 	if f.looking != nil {
 		f.looking(key)
 	}

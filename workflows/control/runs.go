@@ -49,28 +49,22 @@ func ordersIn(statuses ...enumspb.WorkflowExecutionStatus) string {
 	return fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus IN (%s)", workflows.ProvisionOrderName, strings.Join(names, ", "))
 }
 
-// Open lists the open workflows of orders and when they started.
-func (r Runs) Open(ctx context.Context) (map[provision.OrderKey]time.Time, error) {
-	started := map[provision.OrderKey]time.Time{}
-	newest, err := r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING))
-	for key, run := range newest {
-		started[key] = run.Started
-	}
-	return started, err
+// Open lists the newest open run of each order, of those that started after the given time.
+func (r Runs) Open(ctx context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	return r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)+since("StartTime", after))
 }
 
-// Closed lists how the newest run of each order closed, of those runs that closed after the given time.
-func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error) {
-	query := ordersIn(closedStatuses...)
-	if !after.IsZero() {
-		query += " AND CloseTime > '" + after.UTC().Format(time.RFC3339) + "'"
+// Closed lists the newest closed run of each order, of those that closed after the given time.
+func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]reconcile.Run, error) {
+	return r.newest(ctx, ordersIn(closedStatuses...)+since("CloseTime", after))
+}
+
+// since is the condition that a time is later than the given one; empty for the zero time.
+func since(attribute string, after time.Time) string {
+	if after.IsZero() {
+		return ""
 	}
-	status := map[provision.OrderKey]string{}
-	newest, err := r.newest(ctx, query)
-	for key, run := range newest {
-		status[key] = run.Status
-	}
-	return status, err
+	return fmt.Sprintf(" AND %s > '%s'", attribute, after.UTC().Format(time.RFC3339))
 }
 
 // Completed reads the newest completed run of an order's workflow. The Run has no id when none completed.
