@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -20,18 +19,12 @@ func (a *Activities) SetAlias(ctx context.Context, in Work) (struct{}, error) {
 			return err
 		}
 		alias := w.Request.AccountAlias
-		current, err := currentAlias(ctx, s)
-		if err != nil {
+		_, err = s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(alias)})
+		switch {
+		case awscloud.IsAlreadyExists(err):
+			return a.aliasIsOurs(ctx, s, alias, err)
+		case err != nil:
 			return err
-		}
-		if current != alias {
-			_, err := s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(alias)})
-			switch {
-			case awscloud.IsAlreadyExists(err):
-				return a.aliasIsOurs(ctx, s, alias, err)
-			case err != nil:
-				return err
-			}
 		}
 		seen, err := a.waitStable(ctx, aliasIs(s, alias))
 		if err == nil && !seen {
@@ -41,14 +34,10 @@ func (a *Activities) SetAlias(ctx context.Context, in Work) (struct{}, error) {
 	})
 }
 
-// aliasIsOurs decides what "already exists" means: another account has the alias, or this account has it, from an attempt whose reply
-// was lost. Only a retry can have had such a predecessor, so only a retry waits for it.
+// aliasIsOurs decides what "already exists" means: another account has the alias, or this account has it, from an earlier attempt or from
+// before the order. Only a retry can have had a predecessor whose reply was lost a moment ago, so only a retry waits for long.
 func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias string, refusal error) error {
-	var absentFor time.Duration
-	if isRetry(ctx) {
-		absentFor = a.Timings.VisibleFor
-	}
-	ours, err := a.waitVisible(ctx, absentFor, aliasIs(s, alias))
+	ours, err := a.waitVisible(ctx, a.lostReplyTime(ctx), aliasIs(s, alias))
 	if err != nil || ours {
 		return err
 	}

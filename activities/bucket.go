@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -32,18 +33,8 @@ const (
 	bucketElsewhere             // in another region than that of the settings
 )
 
-// lookAtBucket returns the state of the bucket of the order's report. The answer to a HEAD has no code, so if
-// AWS refuses it, the read of the tags
-// shows the reason. The role may be allowed to read the tags even when it may not read the bucket.
+// lookAtBucket returns the state of the bucket of the order's report, as the answer to a read of its tags shows it.
 func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucketState, error) {
-	client := s.S3(w.reportRegion())
-	_, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
-	switch {
-	case awscloud.IsNotFound(err):
-		return bucketAbsent, nil
-	case awscloud.IsThrottled(err) || awscloud.IsAmbiguous(err):
-		return bucketAbsent, err
-	}
 	tags, err := bucketTags(ctx, s, w)
 	switch {
 	case isNoSuchBucket(err):
@@ -79,24 +70,54 @@ func isElsewhere(err error) bool {
 
 func isNoSuchBucket(err error) bool { return awscloud.Code(err) == "NoSuchBucket" }
 
-// ensureBucket creates the bucket of the report, closed to the public, with the policy that lets AWS deliver into it.
-func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	state, err := lookAtBucket(ctx, s, w)
+// ensureBucket creates the bucket of the report, closed to the public, with the policy that lets AWS deliver into it. isNew reports that
+// there was no bucket before, and therefore no report of the order in it.
+func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w Assignment) (isNew bool, err error) {
+	exists, err := a.createBucket(ctx, s, w)
 	if err != nil {
-		return err
+		return false, err
 	}
-	var exists error
-	if state == bucketAbsent {
-		// If the account has the bucket already, AWS returns an error or, in us-east-1, success: the reads below show whose it is.
-		exists = a.retryWhile(ctx, busy, func(ctx context.Context) error {
-			_, err := s.S3(w.reportRegion()).CreateBucket(ctx, w.newBucket())
-			return err
-		})
-		if exists != nil && !awscloud.IsAlreadyExists(exists) {
-			return bucketRefused(w, exists)
+	if exists == nil {
+		return true, a.writeBucketPolicy(ctx, s, w)
+	}
+	if err := a.bucketIsOurs(ctx, s, w, exists); err != nil {
+		return false, err
+	}
+	if done, err := hasBucketPolicy(ctx, s, w); done || err != nil {
+		return false, err
+	}
+	return false, a.writeBucketPolicy(ctx, s, w)
+}
+
+// createBucket creates the bucket. exists is AWS's answer when there is one already; nil when the bucket is new, and so the order's. In
+// us-east-1, AWS creates the account's own bucket again, with success and a side effect on its ACL, so createBucket looks there first.
+// Source: Amazon S3 API Reference, CreateBucket, BucketAlreadyOwnedByYou.
+func (a *Activities) createBucket(ctx context.Context, s *awscloud.Session, w Assignment) (exists, err error) {
+	if w.reportRegion() == awscloud.HomeRegion {
+		state, err := lookAtBucket(ctx, s, w)
+		if err != nil {
+			return nil, err
+		}
+		if state != bucketAbsent {
+			return errBucketExists, nil
 		}
 	}
-	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
+	err = a.retryWhile(ctx, busy, func(ctx context.Context) error {
+		_, err := s.S3(w.reportRegion()).CreateBucket(ctx, w.newBucket())
+		return err
+	})
+	if awscloud.IsAlreadyExists(err) {
+		return err, nil
+	}
+	return nil, bucketRefused(w, err)
+}
+
+var errBucketExists = errors.New("the bucket exists")
+
+// bucketIsOurs returns a failure unless the bucket that exists is the order's, from an earlier attempt.
+func (a *Activities) bucketIsOurs(ctx context.Context, s *awscloud.Session, w Assignment, exists error) error {
+	var state bucketState
+	seen, err := a.waitShown(ctx, func(ctx context.Context) (_ bool, err error) {
 		if state, err = lookAtBucket(ctx, s, w); err == nil && state == bucketForeign {
 			err = bucketNotOurs(w)
 		}
@@ -119,12 +140,11 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	case !seen:
 		return notYetAfter(exists, "the bucket of the cost report")
 	}
-	return a.ensureBucketPolicy(ctx, s, w)
+	return nil
 }
 
-// bucketRefused returns the failure for an answer of S3 that is caused by the pool's settings or by the
-// account. In a region that the account
-// has not enabled, S3 does not know credentials that AWS has accepted elsewhere.
+// bucketRefused returns the failure for an answer of S3 that is caused by the pool's settings or by the account. In a region that the
+// account has not enabled, S3 does not know credentials that AWS has accepted elsewhere.
 func bucketRefused(w Assignment, err error) error {
 	unknown := awscloud.IsBadCredentials(err) && w.reportRegion() != awscloud.HomeRegion && !slices.Contains(ourOwnFault, awscloud.Code(err))
 	if awscloud.IsRegionRefused(err) || unknown {
@@ -147,7 +167,7 @@ func bucketNotOurs(w Assignment) *provision.Failure {
 
 // bucketUnknown returns the sentence about a bucket that the role may not read.
 func bucketUnknown(w Assignment) string {
-	return fmt.Sprintf("the bucket %s cannot be read: it belongs to another account, or the role lacks s3:ListBucket", w.bucketName())
+	return fmt.Sprintf("the bucket %s cannot be read: it belongs to another account, or the role lacks s3:GetBucketTagging", w.bucketName())
 }
 
 func (w Assignment) newBucket() *s3.CreateBucketInput {
@@ -162,22 +182,20 @@ func (w Assignment) newBucket() *s3.CreateBucketInput {
 		ObjectOwnership: s3types.ObjectOwnershipBucketOwnerEnforced} // AWS's default, which the policies of some organizations want to see
 }
 
-// ensureBucketPolicy blocks public access and gives AWS's billing services access. The policy is the last write: if it exists, there is
-// nothing to do.
-func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session, w Assignment) error {
+// hasBucketPolicy reports whether the bucket has the policy that writeBucketPolicy writes last.
+func hasBucketPolicy(ctx context.Context, s *awscloud.Session, w Assignment) (bool, error) {
+	out, err := s.S3(w.reportRegion()).GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: aws.String(w.bucketName()),
+		ExpectedBucketOwner: aws.String(w.Account.ID)})
+	if err != nil {
+		return false, awscloud.IgnoreNotFound(err)
+	}
+	return sameJSON(aws.ToString(out.Policy), iam.ReportBucketPolicy(w.bucketName(), w.Account.ID)), nil
+}
+
+// writeBucketPolicy blocks public access and gives AWS's billing services access. AWS checks the policy when the report is created.
+func (a *Activities) writeBucketPolicy(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	client := s.S3(w.reportRegion())
 	bucket, owner := aws.String(w.bucketName()), aws.String(w.Account.ID)
-	want := iam.ReportBucketPolicy(w.bucketName(), w.Account.ID)
-	policyIs := func(ctx context.Context) (bool, error) {
-		out, err := client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: bucket, ExpectedBucketOwner: owner})
-		if err != nil {
-			return false, awscloud.IgnoreNotFound(err)
-		}
-		return sameJSON(aws.ToString(out.Policy), want), nil
-	}
-	if done, err := policyIs(ctx); done || err != nil {
-		return err
-	}
 	if err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: bucket, ExpectedBucketOwner: owner,
 			PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
@@ -187,17 +205,11 @@ func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session
 	}); err != nil {
 		return err
 	}
-	if err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
-		_, err := client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: bucket, ExpectedBucketOwner: owner, Policy: aws.String(want)})
+	return a.retryWhile(ctx, propagating, func(ctx context.Context) error {
+		_, err := client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: bucket, ExpectedBucketOwner: owner,
+			Policy: aws.String(iam.ReportBucketPolicy(w.bucketName(), w.Account.ID))})
 		return err
-	}); err != nil {
-		return err
-	}
-	seen, err := a.waitStable(ctx, policyIs)
-	if err == nil && !seen {
-		err = notYet("the policy of the bucket")
-	}
-	return err
+	})
 }
 
 func sameJSON(a, b string) bool {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/awscloud"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -120,6 +121,9 @@ func TestABucketWithVersionsIsDeleted(t *testing.T) {
 	})
 }
 
+// inHomeRegion puts the report's bucket into us-east-1, where AWS creates an account's own bucket again.
+func inHomeRegion(from *initialState) { from.w.Settings.ReportRegion = awscloud.HomeRegion }
+
 // One refusal does not show whose bucket it is.
 func TestAPermissionOnTheBucketThatPropagatesIsAwaited(t *testing.T) {
 	t.Parallel()
@@ -128,8 +132,7 @@ func TestAPermissionOnTheBucketThatPropagatesIsAwaited(t *testing.T) {
 	}
 	t.Run("while it is made", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t)
-		refused(w, "HeadBucket", 3)
+		w := setup(t, inHomeRegion)
 		refused(w, "GetBucketTagging", 3)
 		d := w.mustDo()
 		w.requireUndone(d, awssim.Fault{})
@@ -138,15 +141,7 @@ func TestAPermissionOnTheBucketThatPropagatesIsAwaited(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
 		d := w.mustDo()
-		refused(w, "HeadBucket", 4)
 		refused(w, "GetBucketTagging", 4)
-		w.requireUndone(d, awssim.Fault{})
-	})
-	t.Run("HeadBucket never", func(t *testing.T) {
-		t.Parallel()
-		w := setup(t)
-		refused(w, "HeadBucket", 0)
-		d := w.mustDo()
 		w.requireUndone(d, awssim.Fault{})
 	})
 }

@@ -38,7 +38,7 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJourn
 			return err
 		}
 		for n := 0; ; n++ {
-			if err := a.pause(ctx, n); err != nil {
+			if err := a.pause(ctx, unhurried+n); err != nil {
 				return err
 			}
 			now, err := account.leftovers(ctx, s)
@@ -56,16 +56,17 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJourn
 }
 
 // leftovers returns sentences, without personal data, about how the account differs from the journal.
-func (w journaled) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){w.userLeft, w.aliasLeft, w.contactsLeft,
-		w.reportLeft} {
-		more, err := look(ctx, s)
-		if err != nil {
-			return nil, err
+func (w journaled) leftovers(ctx context.Context, s *awscloud.Session) ([]string, error) {
+	looks := []func(context.Context, *awscloud.Session) ([]string, error){w.userLeft, w.aliasLeft, w.contactsLeft, w.reportLeft}
+	left, reads := make([][]string, len(looks)), make([]func(context.Context) error, len(looks))
+	for i, look := range looks {
+		reads[i] = func(ctx context.Context) (err error) {
+			left[i], err = look(ctx, s)
+			return err
 		}
-		left = append(left, more...)
 	}
-	return left, nil
+	err := inParallel(ctx, reads...)
+	return slices.Concat(left...), err
 }
 
 func (w journaled) userLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {

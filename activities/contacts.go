@@ -51,22 +51,8 @@ func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written p
 		if err != nil {
 			return err
 		}
-		// AWS replaces the whole contact, and a part that is not in the write is lost. So every attempt reads it first.
-		current, err := readContact(ctx, s)
-		if err != nil {
+		if err := a.writeContacts(ctx, s, w); err != nil {
 			return err
-		}
-		if current.FullName != w.Request.ContactName {
-			ordered := current
-			ordered.FullName = w.Request.ContactName
-			if err := writeContact(ctx, s, ordered); err != nil {
-				return contactRefused(ctx, s, current, err)
-			}
-		}
-		for _, kind := range w.alternateTypes() {
-			if err := writeAlternate(ctx, s, kind, *w.Request.AlternateContact); err != nil {
-				return alternateRefused(err)
-			}
 		}
 		written, err = a.contactsWritten(ctx, s, in.toSet(w))
 		return err
@@ -74,50 +60,56 @@ func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written p
 	return written, err
 }
 
-// contactsWritten waits until AWS shows what was written, in any form, twice in a row. A form that Quartermaster does not recognize must
-// stay for a while, because it could be the result of an earlier write.
+// writeContacts writes the name into the primary contact, and then the alternate contacts in parallel.
+func (a *Activities) writeContacts(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	// AWS replaces the whole contact, and a part that is not in the write is lost. So every attempt reads it first.
+	current, err := readContact(ctx, s)
+	if err != nil {
+		return err
+	}
+	if current.FullName != w.Request.ContactName {
+		ordered := current
+		ordered.FullName = w.Request.ContactName
+		if err := a.writeContact(ctx, s, ordered); err != nil {
+			return a.contactRefused(ctx, s, current, err)
+		}
+	}
+	var writes []func(context.Context) error
+	for _, kind := range w.alternateTypes() {
+		writes = append(writes, func(ctx context.Context) error {
+			return alternateRefused(a.writeAlternate(ctx, s, kind, *w.Request.AlternateContact))
+		})
+	}
+	return inParallel(ctx, writes...)
+}
+
+// contactsWritten waits until AWS shows what was written, in any form. A form that Quartermaster does not recognize must stay for a
+// while, because it could be the result of an earlier write.
 func (a *Activities) contactsWritten(
 	ctx context.Context, s *awscloud.Session, w contactsToSet,
 ) (shown provision.WrittenContacts, err error) {
-	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var before provision.WrittenContacts
-	var since time.Time
-	for n := 0; ; n++ {
+	since := time.Now()
+	seen, err := a.waitShown(ctx, func(ctx context.Context) (bool, error) {
 		if shown, err = w.contactsShown(ctx, s); err != nil {
-			return shown, err
+			return false, err
 		}
-		now := time.Now()
-		if n == 0 || !sameWritten(shown, before) {
-			before, since = shown, now
-		} else if state := w.judge(shown); state == asOrdered || state == inAnotherForm && now.Sub(since) >= a.Timings.absentFor() {
-			return shown, nil
+		if !sameWritten(shown, before) {
+			before, since = shown, time.Now()
 		}
-		if n > 0 && now.After(deadline) {
-			return shown, notYet("the account's contacts")
-		}
-		if err := a.pause(ctx, n); err != nil {
-			return shown, err
-		}
+		state := w.judge(shown)
+		return state == asOrdered || state == inAnotherForm && time.Since(since) >= a.Timings.absentFor(), nil
+	})
+	if err == nil && !seen {
+		err = notYet("the account's contacts")
 	}
+	return shown, err
 }
 
 // contactsShown reads the contacts that the order writes.
-func (w Assignment) contactsShown(ctx context.Context, s *awscloud.Session) (shown provision.WrittenContacts, err error) {
-	current, err := readContact(ctx, s)
-	if err != nil {
-		return shown, err
-	}
-	shown.FullName = current.FullName
-	for _, kind := range w.alternateTypes() {
-		got, err := readAlternate(ctx, s, kind)
-		if err != nil {
-			return shown, err
-		}
-		if got != nil {
-			setAlternate(&shown, kind, *got)
-		}
-	}
-	return shown, nil
+func (w Assignment) contactsShown(ctx context.Context, s *awscloud.Session) (provision.WrittenContacts, error) {
+	current, alternates, err := readContacts(ctx, s, w.alternateTypes())
+	return provision.WrittenContacts{FullName: current.FullName, Alternates: alternates}, err
 }
 
 func setAlternate(contacts *provision.WrittenContacts, kind string, c provision.AlternateContact) {
@@ -167,7 +159,7 @@ func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (U
 		}); err != nil {
 			return nil, err
 		}
-		missing, err := account.putContactsBack(ctx, s, found)
+		missing, err := a.putContactsBack(ctx, s, account, found)
 		if err != nil {
 			return nil, err
 		}
@@ -189,16 +181,18 @@ func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (U
 
 // putContactsBack writes the earlier contacts. missing is AWS's answer when a contact to delete does not exist: the contact counts
 // as deleted, unless AWS keeps showing it.
-func (w journaled) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
+func (a *Activities) putContactsBack(
+	ctx context.Context, s *awscloud.Session, w journaled, found contactsFound,
+) (missing, err error) {
 	if found.primary != nil {
-		if err := writeContact(ctx, s, *found.primary); err != nil {
+		if err := a.writeContact(ctx, s, *found.primary); err != nil {
 			return nil, earlierContactRefused(err, "primary")
 		}
 	}
 	for _, kind := range found.alternates {
 		if earlier := w.earlierAlternate(kind); earlier != nil {
-			err = writeAlternate(ctx, s, kind, *earlier)
-		} else if err = deleteAlternate(ctx, s, kind); awscloud.IsNotFound(err) {
+			err = a.writeAlternate(ctx, s, kind, *earlier)
+		} else if err = a.deleteAlternate(ctx, s, kind); awscloud.IsNotFound(err) {
 			missing, err = err, nil
 		}
 		if err != nil {
@@ -206,6 +200,44 @@ func (w journaled) putContactsBack(ctx context.Context, s *awscloud.Session, fou
 		}
 	}
 	return missing, nil
+}
+
+// allContactTypes are the types of alternate contacts. An account has at most one of each.
+func allContactTypes() (types []string) {
+	for _, kind := range accounttypes.AlternateContactType("").Values() {
+		types = append(types, string(kind))
+	}
+	return types
+}
+
+// readContacts reads the primary contact and the alternate contacts of the given types. The map is nil when there are none.
+func readContacts(ctx context.Context, s *awscloud.Session, types []string) (
+	primary provision.Contact, alternates map[string]provision.AlternateContact, err error,
+) {
+	found := make([]*provision.AlternateContact, len(types))
+	reads := []func(context.Context) error{func(ctx context.Context) (err error) {
+		primary, err = readContact(ctx, s)
+		return err
+	}}
+	for i, kind := range types {
+		reads = append(reads, func(ctx context.Context) (err error) {
+			found[i], err = readAlternate(ctx, s, kind)
+			return err
+		})
+	}
+	if err = inParallel(ctx, reads...); err != nil {
+		return primary, nil, err
+	}
+	for i, kind := range types {
+		if found[i] == nil {
+			continue
+		}
+		if alternates == nil {
+			alternates = map[string]provision.AlternateContact{}
+		}
+		alternates[kind] = *found[i]
+	}
+	return primary, alternates, nil
 }
 
 // readContact reads the primary contact.
@@ -223,15 +255,23 @@ func readContact(ctx context.Context, s *awscloud.Session) (provision.Contact, e
 	}, nil
 }
 
-func writeContact(ctx context.Context, s *awscloud.Session, c provision.Contact) error {
-	_, err := s.Account.PutContactInformation(ctx, &account.PutContactInformationInput{ContactInformation: &accounttypes.ContactInformation{
+func (a *Activities) writeContact(ctx context.Context, s *awscloud.Session, c provision.Contact) error {
+	in := &account.PutContactInformationInput{ContactInformation: &accounttypes.ContactInformation{
 		FullName: given(c.FullName), AddressLine1: given(c.AddressLine1), AddressLine2: given(c.AddressLine2),
-		AddressLine3: given(c.AddressLine3),
-		City:         given(c.City), StateOrRegion: given(c.StateOrRegion), DistrictOrCounty: given(c.DistrictOrCounty),
-		PostalCode:  given(c.PostalCode),
-		CountryCode: given(c.CountryCode), PhoneNumber: given(c.PhoneNumber), CompanyName: given(c.CompanyName), WebsiteUrl: given(c.WebsiteURL),
-	}})
-	return err
+		AddressLine3: given(c.AddressLine3), City: given(c.City), StateOrRegion: given(c.StateOrRegion),
+		DistrictOrCounty: given(c.DistrictOrCounty), PostalCode: given(c.PostalCode), CountryCode: given(c.CountryCode),
+		PhoneNumber: given(c.PhoneNumber), CompanyName: given(c.CompanyName), WebsiteUrl: given(c.WebsiteURL),
+	}}
+	return a.whileThrottled(ctx, func(ctx context.Context) error {
+		_, err := s.Account.PutContactInformation(ctx, in)
+		return err
+	})
+}
+
+// whileThrottled repeats a write of a contact that AWS throttled, for a short time: AWS may not accept writes of several contacts at
+// once.
+func (a *Activities) whileThrottled(ctx context.Context, write func(context.Context) error) error {
+	return a.retryWhileFor(ctx, min(a.Timings.VisibleFor, throttleDelay), awscloud.IsThrottled, write)
 }
 
 // given returns nil for an empty string: AWS refuses empty values but allows absent ones.
@@ -257,18 +297,21 @@ func readAlternate(ctx context.Context, s *awscloud.Session, kind string) (*prov
 		Title: aws.ToString(c.Title)}, nil
 }
 
-func writeAlternate(ctx context.Context, s *awscloud.Session, kind string, c provision.AlternateContact) error {
-	_, err := s.Account.PutAlternateContact(ctx, &account.PutAlternateContactInput{
-		AlternateContactType: accounttypes.AlternateContactType(kind),
-		Name:                 aws.String(c.Name), EmailAddress: aws.String(c.Email), PhoneNumber: aws.String(c.Phone), Title: aws.String(c.Title),
+func (a *Activities) writeAlternate(ctx context.Context, s *awscloud.Session, kind string, c provision.AlternateContact) error {
+	return a.whileThrottled(ctx, func(ctx context.Context) error {
+		_, err := s.Account.PutAlternateContact(ctx, &account.PutAlternateContactInput{
+			AlternateContactType: accounttypes.AlternateContactType(kind), Name: aws.String(c.Name), EmailAddress: aws.String(c.Email),
+			PhoneNumber: aws.String(c.Phone), Title: aws.String(c.Title)})
+		return err
 	})
-	return err
 }
 
-func deleteAlternate(ctx context.Context, s *awscloud.Session, kind string) error {
-	_, err := s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{
-		AlternateContactType: accounttypes.AlternateContactType(kind)})
-	return err
+func (a *Activities) deleteAlternate(ctx context.Context, s *awscloud.Session, kind string) error {
+	return a.whileThrottled(ctx, func(ctx context.Context) error {
+		_, err := s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{
+			AlternateContactType: accounttypes.AlternateContactType(kind)})
+		return err
+	})
 }
 
 // refusedFields returns the fields that AWS names in a ValidationException, in lower case.
@@ -284,7 +327,7 @@ func refusedFields(err error) (names []string) {
 // contactRefused returns the reason why AWS refuses the primary contact. Only the name comes from the order; the other parts are the
 // account's own, and may break rules that are newer than they are. If AWS names no field, contactRefused writes the account's own
 // contact back unchanged: if AWS refuses that too, the name is not the reason.
-func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Contact, refusal error) error {
+func (a *Activities) contactRefused(ctx context.Context, s *awscloud.Session, own provision.Contact, refusal error) error {
 	if !awscloud.IsValidation(refusal) {
 		return refusal
 	}
@@ -297,7 +340,7 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 		}
 	}
 	if len(fields) == 0 {
-		err := writeContact(ctx, s, own)
+		err := a.writeContact(ctx, s, own)
 		switch {
 		case awscloud.IsValidation(err):
 			return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode"
 
-	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
-
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
@@ -112,7 +110,8 @@ func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates
 func (f contactsFound) left() bool { return f.primaryLeft || len(f.alternatesLeft) > 0 }
 
 func (w journaled) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
-	current, err := readContact(ctx, s)
+	// all types, because the account must be as it was even where the order wrote nothing
+	current, alternates, err := readContacts(ctx, s, allContactTypes())
 	if err != nil {
 		return found, err
 	}
@@ -132,12 +131,10 @@ func (w journaled) contactsFound(ctx context.Context, s *awscloud.Session) (foun
 		found.notes = append(found.notes, "someone else changed parts of the primary contact that the order does not write: they "+
 			"were left as they are")
 	}
-	// all types, because the account must be as it was even where the order wrote nothing
-	for _, contactType := range accounttypes.AlternateContactType("").Values() {
-		kind := string(contactType)
-		got, err := readAlternate(ctx, s, kind)
-		if err != nil {
-			return found, err
+	for _, kind := range allContactTypes() {
+		var got *provision.AlternateContact
+		if shown, ok := alternates[kind]; ok {
+			got = &shown
 		}
 		earlier := w.earlierAlternate(kind)
 		likeEarlier := alikeAlternates(got, earlier)

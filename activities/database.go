@@ -29,6 +29,8 @@ type Orders interface {
 	Status(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error)
 	// Claim assigns the oldest Ready account of the pool to the order. A repeat returns the same account.
 	Claim(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
+	// MatchStock matches the stock of every pool to its queue. It returns the orders that have an account and have not begun with it.
+	MatchStock(ctx context.Context) ([]provision.OrderKey, error)
 	// RejectAccount takes the account away from the order. With setAside the account could not be entered, which may be our own fault.
 	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure,
 		setAside bool) (provision.Rejection, error)

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -32,7 +31,11 @@ func (w Assignment) firstSignIn() []iampolicy.Question {
 // checkFirstSignIn returns a failure when the permissions boundary or a policy of the pool's settings locks the customer out, or when
 // no policy allows the customer to choose a password. It returns warnings about what may lock the customer out, now or later.
 func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (warnings []string, err error) {
-	boundary, err := boundaryAnswer(ctx, s, w)
+	read, err := readSignInPolicies(ctx, s, w)
+	if err != nil {
+		return nil, err
+	}
+	boundary, err := read.boundaryAnswer(w)
 	if err != nil {
 		return nil, err
 	}
@@ -41,33 +44,22 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 			"customer choose a password at the first sign-in: "+
 			"it must allow iam:ChangePassword and iam:GetAccountPasswordPolicy.", w.Settings.PermissionsBoundary))
 	}
-	out, noPolicy := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
-	if awscloud.IgnoreNotFound(noPolicy) != nil { // not found: AWS's default policy
-		return nil, noPolicy
-	}
-	account := &iamtypes.PasswordPolicy{}
-	if noPolicy == nil && out.PasswordPolicy != nil {
-		account = out.PasswordPolicy
-	}
 	// A password can be replaced until it expires. Source: IAM API Reference, PasswordPolicy, HardExpiry.
-	if days := aws.ToInt32(account.MaxPasswordAge); aws.ToBool(account.HardExpiry) && days > 0 {
+	if days := aws.ToInt32(read.account.MaxPasswordAge); aws.ToBool(read.account.HardExpiry) && days > 0 {
 		warnings = append(warnings, fmt.Sprintf("Under the account's password policy, a password expires after %d days and the user "+
 			"cannot replace an expired one: "+
 			"the customer must sign in before that.", days))
 	}
-	answer, err := policiesAnswer(ctx, s, w, account.AllowUsersToChangePassword)
-	switch {
-	case err != nil:
-		return nil, err
-	case answer == iampolicy.Denied:
+	switch read.policiesAnswer(w) {
+	case iampolicy.Denied:
 		return nil, lockedOut(w, "the policies of the pool's settings deny iam:ChangePassword or iam:GetAccountPasswordPolicy")
-	case answer == iampolicy.NotAllowed:
+	case iampolicy.NotAllowed:
 		return nil, withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 			Reason: fmt.Sprintf("the customer could not choose a password at the first sign-in in account %s: no policy of the pool's "+
 				"settings allows iam:ChangePassword on a user under %s "+
 				"(AWS's IAMUserChangePassword covers only users without a path). Set AllowUsersToChangePassword in the account's password "+
-				"policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}, noPolicy)
-	case answer == iampolicy.Unknown:
+				"policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}, read.noAccountPolicy)
+	case iampolicy.Unknown:
 		warnings = append(warnings, "Quartermaster could not find out whether the customer can choose a password at the first "+
 			"sign-in: it depends on a condition in the policies of the pool's "+
 			"settings, or on a policy that cannot be read. They must allow iam:ChangePassword without multi-factor authentication.")
@@ -81,20 +73,72 @@ func lockedOut(w Assignment, why string) error {
 			"change the settings of the pool, then retry the order", why, w.Account.ID)}
 }
 
+// signInPolicies are the policies that decide about a first sign-in.
+type signInPolicies struct {
+	boundary        readPolicy // zero when the settings name none
+	user            []readPolicy
+	account         iamtypes.PasswordPolicy // zero when the account has AWS's default policy
+	noAccountPolicy error                   // AWS's answer in that case
+}
+
+// readPolicy is a managed policy, or AWS's answer that there is none. Both are nil when the role may not read the policy, or when package
+// iampolicy cannot evaluate it.
+type readPolicy struct {
+	policy  *iampolicy.Policy
+	missing error
+}
+
+// readSignInPolicies reads the policies in parallel.
+func readSignInPolicies(ctx context.Context, s *awscloud.Session, w Assignment) (read signInPolicies, err error) {
+	into := func(read *readPolicy, arn string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			policy, err := s.Policy(ctx, arn)
+			switch {
+			case awscloud.IsNotFound(err):
+				read.missing = err
+			case err != nil && !awscloud.IsAccessDenied(err):
+				return err
+			}
+			read.policy = policy
+			return nil
+		}
+	}
+	var reads []func(context.Context) error
+	if arn := w.Settings.PermissionsBoundary; arn != "" {
+		reads = append(reads, into(&read.boundary, arn))
+	}
+	reads = append(reads, func(ctx context.Context) error {
+		out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
+		switch {
+		case awscloud.IsNotFound(err):
+			read.noAccountPolicy = err
+		case err != nil:
+			return err
+		case out.PasswordPolicy != nil:
+			read.account = *out.PasswordPolicy
+		}
+		return nil
+	})
+	read.user = make([]readPolicy, len(w.Settings.UserPolicyARNs))
+	for i, arn := range w.Settings.UserPolicyARNs {
+		reads = append(reads, into(&read.user[i], arn))
+	}
+	err = inParallel(ctx, reads...)
+	return read, err
+}
+
 // boundaryAnswer returns the answer of the settings' permissions boundary, Allowed or Unknown, or a failure.
-func boundaryAnswer(ctx context.Context, s *awscloud.Session, w Assignment) (iampolicy.Answer, error) {
+func (r signInPolicies) boundaryAnswer(w Assignment) (iampolicy.Answer, error) {
 	arn := w.Settings.PermissionsBoundary
-	if arn == "" {
+	switch {
+	case arn == "":
 		return iampolicy.Allowed, nil
+	case r.boundary.missing != nil:
+		return iampolicy.Unknown, boundaryRefused(w, r.boundary.missing)
+	case r.boundary.policy == nil:
+		return iampolicy.Unknown, nil
 	}
-	policy, err := readPolicy(ctx, s, arn)
-	if awscloud.IsNotFound(err) {
-		return iampolicy.Unknown, boundaryRefused(w, err)
-	}
-	if err != nil || policy == nil {
-		return iampolicy.Unknown, err
-	}
-	answer := w.decide(policy)
+	answer := w.decide(r.boundary.policy)
 	if answer == iampolicy.NotAllowed || answer == iampolicy.Denied {
 		return answer, lockedOut(w, "the permissions boundary "+arn+" of the pool's settings does not allow iam:ChangePassword and "+
 			"iam:GetAccountPasswordPolicy")
@@ -103,31 +147,26 @@ func boundaryAnswer(ctx context.Context, s *awscloud.Session, w Assignment) (iam
 }
 
 // policiesAnswer returns the answer of the user's policies together. The account's password policy may allow all users to change their
-// passwords.
-func policiesAnswer(ctx context.Context, s *awscloud.Session, w Assignment, allUsers bool) (iampolicy.Answer, error) {
+// passwords. CreateUser reports a policy that is missing, when it attaches it.
+func (r signInPolicies) policiesAnswer(w Assignment) iampolicy.Answer {
 	var together []*iampolicy.Policy
-	if allUsers {
+	if r.account.AllowUsersToChangePassword {
 		together = append(together, passwordPolicyGrant)
 	}
 	unread := false
-	for _, arn := range w.Settings.UserPolicyARNs {
-		policy, err := readPolicy(ctx, s, arn)
+	for _, read := range r.user {
 		switch {
-		case awscloud.IsNotFound(err): // CreateUser reports it when it attaches the policy
-			continue
-		case err != nil:
-			return iampolicy.Unknown, err
-		case policy == nil:
+		case read.policy != nil:
+			together = append(together, read.policy)
+		case read.missing == nil:
 			unread = true
-		default:
-			together = append(together, policy)
 		}
 	}
 	answer := w.decide(together...)
 	if answer == iampolicy.NotAllowed && unread {
 		answer = iampolicy.Unknown
 	}
-	return answer, nil
+	return answer
 }
 
 // passwordPolicyGrant is what a password policy grants to all users when it lets them change their own passwords.
@@ -145,34 +184,4 @@ func (w Assignment) decide(policies ...*iampolicy.Policy) iampolicy.Answer {
 		worst = min(worst, answer)
 	}
 	return worst
-}
-
-// readPolicy reads a managed policy. It returns nil when the role may not read it, or when package iampolicy cannot evaluate it.
-func readPolicy(ctx context.Context, s *awscloud.Session, arn string) (*iampolicy.Policy, error) {
-	document, err := policyDocument(ctx, s, arn)
-	if awscloud.IsAccessDenied(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	policy, err := iampolicy.Parse(document)
-	if err != nil {
-		return nil, nil //nolint:nilerr // AWS accepts policies that package iampolicy does not
-	}
-	return policy, nil
-}
-
-// policyDocument reads the version of a policy that counts.
-func policyDocument(ctx context.Context, s *awscloud.Session, arn string) (string, error) {
-	policy, err := s.IAM.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: aws.String(arn)})
-	if err != nil || policy.Policy == nil {
-		return "", err
-	}
-	version, err := s.IAM.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn),
-		VersionId: policy.Policy.DefaultVersionId})
-	if err != nil || version.PolicyVersion == nil {
-		return "", err
-	}
-	return url.QueryUnescape(aws.ToString(version.PolicyVersion.Document)) // IAM API Reference, GetPolicyVersion: URL-encoded
 }

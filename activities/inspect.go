@@ -31,42 +31,45 @@ func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, er
 		if err != nil {
 			return err
 		}
-		if err := checkState(ctx, s); err != nil {
-			return err
-		}
-		if found.Journal, err = readJournal(ctx, s); err != nil {
-			return err
-		}
-		if err := checkContact(found.Journal.Contact); err != nil {
-			return err
-		}
-		if err := checkUserName(ctx, s, w); err != nil {
-			return err
-		}
-		if found.Warnings, err = checkFirstSignIn(ctx, s, w); err != nil {
-			return err
-		}
-		if w.Request.UseExistingCUR == "" {
-			return checkReportRegion(w)
-		}
-		found.ExistingReport, err = findExistingReport(ctx, s, w)
-		return err
+		return inParallel(ctx,
+			func(ctx context.Context) error { return checkState(ctx, s) },
+			func(ctx context.Context) (err error) {
+				if found.Journal, err = readJournal(ctx, s); err == nil {
+					err = checkContact(found.Journal.Contact)
+				}
+				return err
+			},
+			func(ctx context.Context) error { return checkUserName(ctx, s, w) },
+			func(ctx context.Context) (err error) {
+				found.Warnings, err = checkFirstSignIn(ctx, s, w)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				if w.Request.UseExistingCUR == "" {
+					return checkReportRegion(w)
+				}
+				found.ExistingReport, err = findExistingReport(ctx, s, w)
+				return err
+			})
 	})
 	return found, err
 }
 
-// checkUserName returns a failure when the account already has a user of this name, in any letter case, that is not the order's.
+// checkUserName returns a failure when the account already has a user of this name, in any letter case, that is not the order's. Names
+// are unique regardless of case, but GetUser may find only the exact name, so checkUserName reads the list.
 func checkUserName(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	user, err := findUser(ctx, s, w.Request.IAMUserName)
+	name, err := userLike(ctx, s, w.Request.IAMUserName)
 	switch {
-	case err != nil:
+	case err != nil || name == "":
 		return err
-	case user == nil:
-		return inAnotherCase(ctx, s, w)
-	case !w.owns(userTags(user)):
+	case name != w.Request.IAMUserName:
 		return userNameTaken(w)
 	}
-	return nil
+	user, err := findUser(ctx, s, name)
+	if err == nil && user != nil && !w.owns(userTags(user)) {
+		err = userNameTaken(w)
+	}
+	return err
 }
 
 // checkState returns a failure when AWS has suspended or closed the account. The check is optional: a role without the permission
@@ -88,30 +91,20 @@ func checkState(ctx context.Context, s *awscloud.Session) error {
 
 // readJournal reads everything in the account that an order may replace.
 func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Journal, err error) {
-	if journal.Alias, err = currentAlias(ctx, s); err != nil {
-		return journal, err
-	}
-	journal.Contact, err = readContact(ctx, s)
-	if awscloud.IsNotFound(err) {
-		return journal, withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
-			Reason: "the account has no primary contact: enter one in the account"}, err)
-	}
-	if err != nil {
-		return journal, err
-	}
-	for _, kind := range accounttypes.AlternateContactType("").Values() {
-		contact, err := readAlternate(ctx, s, string(kind))
-		if err != nil {
-			return journal, err
-		}
-		if contact != nil {
-			if journal.AlternateContacts == nil {
-				journal.AlternateContacts = map[string]provision.AlternateContact{}
+	err = inParallel(ctx,
+		func(ctx context.Context) (err error) {
+			journal.Alias, err = currentAlias(ctx, s)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			journal.Contact, journal.AlternateContacts, err = readContacts(ctx, s, allContactTypes())
+			if awscloud.IsNotFound(err) {
+				err = withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
+					Reason: "the account has no primary contact: enter one in the account"}, err)
 			}
-			journal.AlternateContacts[string(kind)] = *contact
-		}
-	}
-	return journal, nil
+			return err
+		})
+	return journal, err
 }
 
 var contactPhone = regexp.MustCompile(`^[+][\s0-9()-]+$`)

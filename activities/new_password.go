@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -58,7 +59,7 @@ func (a *Activities) SetPassword(ctx context.Context, in SetPassword) (struct{},
 		if err := a.userIsTheCustomers(ctx, s, w); err != nil {
 			return err
 		}
-		profile, err := a.seenSignIn(ctx, s, w.Request.IAMUserName)
+		profile, err := a.seenSignIn(ctx, s, w.Request.IAMUserName, a.Timings.absentFor())
 		if err != nil {
 			return err
 		}
@@ -103,16 +104,18 @@ func (a *Activities) userIsTheCustomers(ctx context.Context, s *awscloud.Session
 	return nil
 }
 
-// seenSignIn returns the user's login profile; nil when there is none. Two reads must agree, because the answer decides whether the
-// customer's own password is replaced, and one read may lag behind.
-func (a *Activities) seenSignIn(ctx context.Context, s *awscloud.Session, user string) (profile *iamtypes.LoginProfile, err error) {
-	if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (_ bool, err error) {
+// seenSignIn returns the user's login profile; nil when AWS shows none for the given time. Two reads must agree, because the answer
+// decides whether the customer's own password is replaced, and one read may lag behind.
+func (a *Activities) seenSignIn(
+	ctx context.Context, s *awscloud.Session, user string, absentFor time.Duration,
+) (profile *iamtypes.LoginProfile, err error) {
+	if _, err := a.waitVisible(ctx, absentFor, func(ctx context.Context) (_ bool, err error) {
 		profile, err = loginProfile(ctx, s, user)
 		return profile != nil, err
 	}); err != nil || profile == nil {
 		return nil, err
 	}
-	if err := a.pause(ctx, 0); err != nil {
+	if err := a.pause(ctx, unhurried); err != nil {
 		return nil, err
 	}
 	again, err := loginProfile(ctx, s, user)
@@ -138,7 +141,14 @@ func mayReplace(profile *iamtypes.LoginProfile, evenIfUsed bool) error {
 // sendNewPassword stores a password for the request, unless one is stored, and sends the stored one to AWS.
 func (a *Activities) sendNewPassword(ctx context.Context, s *awscloud.Session, w Assignment, by provision.Intervention,
 	exists, replace bool) error {
-	sealed, err := a.newPassword(ctx, s, w)
+	length := passwordLength
+	if replace {
+		var err error
+		if length, err = demandedLength(ctx, s); err != nil {
+			return err
+		}
+	}
+	sealed, err := a.newPassword(w, length)
 	if err != nil {
 		return err
 	}

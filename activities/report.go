@@ -34,16 +34,51 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 		if err := a.clearEarlier(ctx, s, w); err != nil {
 			return err
 		}
-		if err := a.ensureBucket(ctx, s, w); err != nil {
+		isNew, err := a.ensureBucket(ctx, s, w)
+		if err != nil {
 			return err
 		}
-		if w.reportKind() == provision.LegacyCUR {
-			report, err = a.ensureDefinition(ctx, s, w)
-		} else {
-			report, err = a.ensureExport(ctx, s, w)
-		}
+		report, err = a.ensureReport(ctx, s, w, isNew)
 		return err
 	})
+	return report, err
+}
+
+// ensureReport returns the order's report once AWS shows it. It creates the report if there is none; into a new bucket without looking,
+// because AWS refuses a name that exists.
+func (a *Activities) ensureReport(
+	ctx context.Context, s *awscloud.Session, w Assignment, newBucket bool,
+) (report provision.Report, err error) {
+	var found *namedReport
+	if !newBucket {
+		if found, err = createdReport(ctx, s, w); err != nil {
+			return report, err
+		}
+	}
+	var refusal error
+	if found == nil {
+		refusal = a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) (err error) {
+			found, err = createReport(ctx, s, w)
+			return err
+		})
+	}
+	if refusal != nil {
+		if found, err = a.existingReport(ctx, s, w, refusal); err != nil {
+			return report, err
+		}
+	}
+	if !found.ours {
+		return report, &provision.Failure{Code: provision.CodeResourceNotOurs,
+			Reason: "the account has a cost report named " + w.reportName() +
+				" that this order did not create: delete it, then retry the order, or swap the account"}
+	}
+	seen, err := a.waitShown(ctx, func(ctx context.Context) (_ bool, err error) {
+		report, err = w.shownReport(ctx, s, found)
+		return report.Name != "", err
+	})
+	if err == nil && !seen {
+		err = notYetAfter(refusal, "the cost report")
+	}
 	return report, err
 }
 
@@ -159,50 +194,39 @@ func (a *Activities) removeCreatedReport(ctx context.Context, s *awscloud.Sessio
 	return a.deleteExport(ctx, s, found.arn)
 }
 
-// adoptReport decides whether a refusal means that an earlier attempt, whose reply was lost, has created the report: Data Exports has no
-// code for a name that exists, and the report may be the last one that the quota allows.
-func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Assignment, refusal error) error {
-	if awscloud.IsBucketNotVerified(refusal) || !awscloud.IsValidation(refusal) && !awscloud.IsQuota(refusal) {
-		return reportRefused(w, refusal)
+// createReport creates the order's report. AWS's success means that there was none of this name.
+func createReport(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
+	if w.reportKind() == provision.LegacyCUR {
+		return createDefinition(ctx, s, w)
 	}
-	var absentFor time.Duration
-	if isRetry(ctx) {
-		absentFor = a.Timings.VisibleFor
-	}
-	seen, err := a.waitVisible(ctx, absentFor, func(ctx context.Context) (bool, error) {
-		found, err := createdReport(ctx, s, w)
-		return found != nil, err
-	})
-	if err != nil {
-		return err
-	}
-	if !seen {
-		return reportRefused(w, refusal)
-	}
-	return nil
+	return createExport(ctx, s, w)
 }
 
-// reportVisible waits until AWS shows the report as the order's. answer is AWS's error on creation; nil when there was none.
-func (a *Activities) reportVisible(
-	ctx context.Context, s *awscloud.Session, w Assignment, answer error,
-) (report provision.Report, err error) {
-	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		found, err := createdReport(ctx, s, w)
-		if err != nil || found == nil {
-			return false, err
-		}
-		if !found.ours {
-			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
-				Reason: "the account has a cost report named " + w.reportName() +
-					" that this order did not create: delete it, then retry the order, or swap the account"}
-		}
-		report, err = w.shownReport(ctx, s)
-		return report.Name != "", err
-	})
-	if err == nil && !seen {
-		err = notYetAfter(answer, "the cost report")
+// existingReport returns the report because of which AWS refuses to create one: the order's, from an earlier attempt, or someone else's.
+// Data Exports has no code for a name that exists, and the order's report may be the last one that the quota allows, so existingReport
+// looks for the report after each of these refusals.
+func (a *Activities) existingReport(ctx context.Context, s *awscloud.Session, w Assignment, refusal error) (found *namedReport, err error) {
+	exists := awscloud.IsAlreadyExists(refusal)
+	if !exists && (awscloud.IsBucketNotVerified(refusal) || !awscloud.IsValidation(refusal) && !awscloud.IsQuota(refusal)) {
+		return nil, reportRefused(w, refusal)
 	}
-	return report, err
+	patience := a.lostReplyTime(ctx)
+	if exists {
+		patience = a.Timings.VisibleFor
+	}
+	if _, err := a.waitVisible(ctx, patience, func(ctx context.Context) (_ bool, err error) {
+		found, err = createdReport(ctx, s, w)
+		return found != nil, err
+	}); err != nil {
+		return nil, err
+	}
+	switch {
+	case found != nil:
+		return found, nil
+	case exists:
+		return nil, notYetAfter(refusal, "the cost report")
+	}
+	return nil, reportRefused(w, refusal)
 }
 
 // notReadyForReport reports that the bucket's policy has not reached the billing services yet, or that AWS is busy.

@@ -13,28 +13,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ensureDefinition returns the order's legacy report once AWS shows it. It creates the report if there is none.
-func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, w Assignment) (provision.Report, error) {
-	none := provision.Report{}
-	found, err := createdDefinition(ctx, s, w)
-	if err != nil {
-		return none, err
+func createDefinition(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
+	if _, err := s.CUR.PutReportDefinition(ctx, w.newDefinition()); err != nil {
+		return nil, err
 	}
-	var exists error
-	if found == nil {
-		err := a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
-			_, err := s.CUR.PutReportDefinition(ctx, w.newDefinition())
-			return err
-		})
-		// "Duplicate" may mean the order's own report, from an attempt whose reply was lost: reportVisible decides.
-		if err != nil && !awscloud.IsAlreadyExists(err) {
-			if err := a.adoptReport(ctx, s, w, err); err != nil {
-				return none, err
-			}
-		}
-		exists = err
-	}
-	return a.reportVisible(ctx, s, w, exists)
+	return &namedReport{ours: true}, nil
 }
 
 // newDefinition returns an hourly report with resource ids as Parquet, the form that suits every later use. AWS refuses most other

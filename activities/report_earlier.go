@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bcmdataexports"
+
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
@@ -86,12 +89,12 @@ func (a *Activities) reportFits(ctx context.Context, s *awscloud.Session, w, oth
 	if other.reportKind() != w.reportKind() {
 		return false, nil
 	}
-	report, err := other.shownReport(ctx, s)
+	report, err := other.shownReport(ctx, s, found)
 	return report.Region == w.reportRegion() && report.Prefix == w.reportPrefix() && report.Bucket == w.bucketName(), err
 }
 
-// shownReport reads the report that the order creates; the zero report when AWS does not show it.
-func (w Assignment) shownReport(ctx context.Context, s *awscloud.Session) (provision.Report, error) {
+// shownReport reads the report that the order created; the zero report when AWS does not show it.
+func (w Assignment) shownReport(ctx context.Context, s *awscloud.Session, created *namedReport) (provision.Report, error) {
 	if w.reportKind() == provision.LegacyCUR {
 		definition, err := findDefinition(ctx, s, w.reportName())
 		if err != nil || definition == nil {
@@ -99,9 +102,9 @@ func (w Assignment) shownReport(ctx context.Context, s *awscloud.Session) (provi
 		}
 		return definitionReport(definition), nil
 	}
-	export, err := findExport(ctx, s, w.reportName())
-	if err != nil || export == nil {
-		return provision.Report{}, err
+	out, err := s.Exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: aws.String(created.arn)})
+	if err != nil {
+		return provision.Report{}, awscloud.IgnoreNotFound(err)
 	}
-	return exportReport(ctx, s, export)
+	return exportReportOf(w.reportName(), created.arn, out.Export), nil
 }

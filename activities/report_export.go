@@ -12,27 +12,12 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ensureExport returns the order's data export once AWS shows it. It creates the export if there is none.
-func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w Assignment) (provision.Report, error) {
-	none := provision.Report{}
-	found, err := createdExport(ctx, s, w)
+func createExport(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
+	out, err := s.Exports.CreateExport(ctx, w.newExport())
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	var exists error
-	if found == nil {
-		err := a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
-			_, err := s.Exports.CreateExport(ctx, w.newExport())
-			return err
-		})
-		if err != nil {
-			if err := a.adoptReport(ctx, s, w, err); err != nil {
-				return none, err
-			}
-		}
-		exists = err
-	}
-	return a.reportVisible(ctx, s, w, exists)
+	return &namedReport{arn: aws.ToString(out.ExportArn), ours: true}, nil
 }
 
 // newExport returns the data export: all columns of the cost and usage table, hourly, with resource ids, as Parquet. AWS overwrites it
@@ -79,14 +64,8 @@ func (a *Activities) deleteExport(ctx context.Context, s *awscloud.Session, arn 
 	})
 }
 
-// findExport looks for a data export by its exact name; nil when there is none.
-func findExport(ctx context.Context, s *awscloud.Session, name string) (*bcmtypes.ExportReference, error) {
-	found, _, err := lookForExport(ctx, s, name)
-	return found, err
-}
-
 func createdExport(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
-	export, err := findExport(ctx, s, w.reportName())
+	export, _, err := lookForExport(ctx, s, w.reportName())
 	if err != nil || export == nil {
 		return nil, err
 	}
@@ -107,17 +86,8 @@ func createdExport(ctx context.Context, s *awscloud.Session, w Assignment) (*nam
 	}
 }
 
-// exportReport reads where AWS delivers a data export; the zero report when AWS does not show the export.
-func exportReport(ctx context.Context, s *awscloud.Session, export *bcmtypes.ExportReference) (provision.Report, error) {
-	out, err := s.Exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: export.ExportArn})
-	if err != nil {
-		return provision.Report{}, awscloud.IgnoreNotFound(err)
-	}
-	return exportReportOf(export, out.Export), nil
-}
-
-func exportReportOf(reference *bcmtypes.ExportReference, export *bcmtypes.Export) provision.Report {
-	report := provision.Report{Name: aws.ToString(reference.ExportName), Kind: provision.DataExport, ARN: aws.ToString(reference.ExportArn)}
+func exportReportOf(name, arn string, export *bcmtypes.Export) provision.Report {
+	report := provision.Report{Name: name, Kind: provision.DataExport, ARN: arn}
 	if export != nil && export.DestinationConfigurations != nil && export.DestinationConfigurations.S3Destination != nil {
 		to := export.DestinationConfigurations.S3Destination
 		report.Bucket, report.Prefix, report.Region = aws.ToString(to.S3Bucket), aws.ToString(to.S3Prefix), aws.ToString(to.S3Region)

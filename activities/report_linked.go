@@ -30,26 +30,29 @@ const staleDelivery = 48 * time.Hour
 // be read for usage.
 func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) (*provision.Report, error) {
 	name := w.Request.UseExistingCUR
-	definition, definitionLike, err := lookForDefinition(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	export, exportLike, err := lookForExport(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
+	var definition *curtypes.ReportDefinition
+	var export *bcmtypes.ExportReference
 	var detail *exportDetail
-	other := ""
-	if export != nil {
-		if detail, err = readExport(ctx, s, export); err != nil {
-			return nil, err
-		}
-		if detail == nil || !detail.isUsage() { // deleted between the two calls, or not about usage
-			if detail != nil {
-				other = detail.contents()
+	var definitionLike, exportLike bool
+	err := inParallel(ctx,
+		func(ctx context.Context) (err error) {
+			definition, definitionLike, err = lookForDefinition(ctx, s, name)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			if export, exportLike, err = lookForExport(ctx, s, name); err == nil && export != nil {
+				detail, err = readExport(ctx, s, export)
 			}
-			export = nil
-		}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	other := ""
+	if detail == nil { // there is none, or it was deleted between the two calls
+		export = nil
+	} else if !detail.isUsage() {
+		export, other = nil, detail.contents()
 	}
 	switch w.Request.ExistingCURKind {
 	case provision.LegacyCUR:
@@ -204,7 +207,7 @@ func readExport(ctx context.Context, s *awscloud.Session, reference *bcmtypes.Ex
 	if err != nil {
 		return nil, awscloud.IgnoreNotFound(err)
 	}
-	d := &exportDetail{report: exportReportOf(reference, out.Export)}
+	d := &exportDetail{report: exportReportOf(aws.ToString(reference.ExportName), aws.ToString(reference.ExportArn), out.Export)}
 	if out.Export != nil {
 		d.export = *out.Export
 	}

@@ -32,13 +32,13 @@ func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{
 		if err := a.userIsOurs(ctx, s, w, in.User); err != nil {
 			return err
 		}
-		password, err := a.keptPassword(ctx, s, w)
+		password, err := a.keptPassword(ctx, w)
 		if err != nil {
 			return err
 		}
 		err = a.setPassword(ctx, s, in.User.Name, password)
 		if awscloud.IsPasswordPolicyViolation(err) {
-			// The policy has changed since the password was generated, or the password was used before: generate another one.
+			// The account demands a longer password than usual, or the password was used before: generate another one.
 			if password, err = a.replacePassword(ctx, s, w); err != nil {
 				return err
 			}
@@ -60,7 +60,7 @@ func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{
 
 // userIsOurs returns a failure unless the user is the one that the order created, and not another one of the same name.
 func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, w Assignment, created provision.User) error {
-	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitVisible(ctx, a.Timings.VisibleFor, func(ctx context.Context) (bool, error) {
 		user, err := findUser(ctx, s, created.Name)
 		if err != nil || user == nil {
 			return false, err
@@ -89,15 +89,11 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, name,
 		return err
 	}
 	exists := err
-	var profile *iamtypes.LoginProfile
-	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		profile, err = loginProfile(ctx, s, name)
-		return profile != nil, err
-	})
+	profile, err := a.seenSignIn(ctx, s, name, a.Timings.VisibleFor)
 	if err != nil {
 		return err
 	}
-	if !seen {
+	if profile == nil {
 		return notYetAfter(exists, "the user's sign-in")
 	}
 	used, err := findUser(ctx, s, name)
@@ -116,8 +112,8 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, name,
 }
 
 // keptPassword returns the order's password: the one that an earlier attempt stored, else a new one, which it stores.
-func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
-	sealed, err := a.newPassword(ctx, s, w)
+func (a *Activities) keptPassword(ctx context.Context, w Assignment) (string, error) {
+	sealed, err := a.newPassword(w, passwordLength)
 	if err != nil {
 		return "", err
 	}
@@ -129,9 +125,13 @@ func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w As
 	return string(opened), err
 }
 
-// replacePassword generates a new password under the current policy and stores it instead of the refused one.
+// replacePassword generates a new password under the account's policy and stores it instead of the refused one.
 func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
-	sealed, err := a.newPassword(ctx, s, w)
+	length, err := demandedLength(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := a.newPassword(w, length)
 	if err != nil {
 		return "", err
 	}
@@ -145,16 +145,18 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	return string(opened), err
 }
 
-// newPassword generates a password that the account's policy accepts, and seals it.
-func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Assignment) ([]byte, error) {
-	length := passwordLength
+// demandedLength returns the length of a password that the account's policy accepts. Every generated password satisfies the other rules of
+// a policy, and AWS's default policy.
+func demandedLength(ctx context.Context, s *awscloud.Session) (int, error) {
 	out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
-	if awscloud.IgnoreNotFound(err) != nil { // not found: AWS's default policy, which every generated password satisfies
-		return nil, err
+	if err != nil || out.PasswordPolicy == nil {
+		return passwordLength, awscloud.IgnoreNotFound(err)
 	}
-	if err == nil && out.PasswordPolicy != nil {
-		length = max(length, int(aws.ToInt32(out.PasswordPolicy.MinimumPasswordLength)))
-	}
+	return max(passwordLength, int(aws.ToInt32(out.PasswordPolicy.MinimumPasswordLength))), nil
+}
+
+// newPassword generates a password and seals it.
+func (a *Activities) newPassword(w Assignment, length int) ([]byte, error) {
 	password, err := generatePassword(length)
 	if err != nil {
 		return nil, err
@@ -162,7 +164,7 @@ func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Ass
 	return a.Sealer.Seal([]byte(password), provision.PasswordPurpose(w.Order, w.Account.ID))
 }
 
-// passwordLength is the length of generated passwords, unless the account's policy requires a longer one.
+// passwordLength is the length of generated passwords, unless AWS refuses one and the account's policy requires a longer one.
 const passwordLength = 24
 
 // passwordClasses are the classes of characters of a password, without those that are easily confused in

@@ -129,7 +129,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 			})
 			var pause sync.Once
 			w.onRequest(func(operation, _ string) {
-				if operation != "GetUser" {
+				if operation != "GetContactInformation" {
 					return
 				}
 				pause.Do(func() {
@@ -142,10 +142,10 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 					require.Eventually(t, func() bool { return server.heard() >= next }, time.Minute, time.Millisecond)
 				})
 			})
-			_, err := once(w, 1, w.acts.CreateUser, w.work())
+			_, err := once(w, 1, w.acts.SetContacts, SetContacts{Work: w.work()})
 			if c.writes {
 				require.NoError(t, err)
-				require.NotEmpty(t, w.account().Users)
+				require.Equal(t, w.w.Request.ContactName, w.account().Contact.FullName)
 				return
 			}
 			require.Error(t, err)
@@ -307,7 +307,7 @@ func TestAWriteWithoutACheckOfTheOrderIsRefused(t *testing.T) {
 	s, err := w.acts.Cloud.OpenSession(t.Context(), w.w.Account, "order-1")
 	require.NoError(t, err)
 	err = inAttempt(w, func(ctx context.Context) error {
-		_, err := w.acts.ensureUser(ctx, s, w.w)
+		_, err := createUser(ctx, s, w.w)
 		return conclude(ctx, err, provision.StepUser)
 	})
 	require.Error(t, err)

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,64 +36,70 @@ func (a *Activities) CreateUser(ctx context.Context, in Work) (user provision.Us
 		if err != nil {
 			return err
 		}
-		if user, err = a.ensureUser(ctx, s, w); err != nil {
+		created, err := createUser(ctx, s, w)
+		switch {
+		case awscloud.IsAlreadyExists(err):
+			return a.adoptUser(ctx, s, w, &user, err)
+		case err != nil:
 			return err
 		}
-		return a.ensurePolicies(ctx, s, w)
+		user = userOf(created)
+		for _, arn := range w.policies() {
+			if err := a.attachPolicy(ctx, s, w, arn); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return user, err
 }
 
-// ensureUser returns the order's user once AWS shows it. It creates the user if there is none.
-func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assignment) (provision.User, error) {
-	name := w.Request.IAMUserName
-	found, err := findUser(ctx, s, name)
+// createUser creates the order's user. AWS's success means that there was no user of this name, in any letter case.
+func createUser(ctx context.Context, s *awscloud.Session, w Assignment) (*iamtypes.User, error) {
+	in := &iam.CreateUserInput{UserName: aws.String(w.Request.IAMUserName), Path: aws.String(userPath), Tags: iamTags(w)}
+	if w.Settings.PermissionsBoundary != "" {
+		in.PermissionsBoundary = aws.String(w.Settings.PermissionsBoundary)
+	}
+	out, err := s.IAM.CreateUser(ctx, in)
 	if err != nil {
-		return provision.User{}, err
+		return nil, boundaryRefused(w, err)
 	}
-	if found != nil && w.owns(userTags(found)) && boundaryOf(found) != w.Settings.PermissionsBoundary {
-		// An attempt under earlier settings created it. No one can sign in as it yet, and the role may not change a boundary.
-		if err := a.deleteOutdated(ctx, s, w, found); err != nil {
-			return provision.User{}, err
-		}
-		found = nil
-	}
-	var exists error
-	if found == nil {
-		in := &iam.CreateUserInput{UserName: aws.String(name), Path: aws.String(userPath), Tags: iamTags(w)}
-		if w.Settings.PermissionsBoundary != "" {
-			in.PermissionsBoundary = aws.String(w.Settings.PermissionsBoundary)
-		}
-		// "Already exists" may be the order's own user, from an attempt whose reply was lost: the read below shows it.
-		_, err := s.IAM.CreateUser(ctx, in)
-		if err != nil && !awscloud.IsAlreadyExists(err) {
-			return provision.User{}, boundaryRefused(w, err)
-		}
-		exists = err
-	}
+	return out.User, nil
+}
+
+func userOf(user *iamtypes.User) provision.User {
+	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}
+}
+
+// adoptUser decides what "already exists" means: the user is the order's, from an earlier attempt, or it is someone else's. It completes
+// the order's user. If that attempt worked under other settings, adoptUser replaces the user where it cannot be changed.
+func (a *Activities) adoptUser(ctx context.Context, s *awscloud.Session, w Assignment, adopted *provision.User, exists error) error {
 	var user *iamtypes.User
-	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		if user, err = findUser(ctx, s, name); err != nil || user == nil {
-			return false, err
-		}
-		if !w.owns(userTags(user)) {
-			return false, userNameTaken(w)
-		}
-		return boundaryOf(user) == w.Settings.PermissionsBoundary, nil // else the read shows a user that was deleted
+	seen, err := a.waitVisible(ctx, a.Timings.VisibleFor, func(ctx context.Context) (_ bool, err error) {
+		user, err = findUser(ctx, s, w.Request.IAMUserName)
+		return user != nil, err
 	})
-	if err != nil {
-		return provision.User{}, err
+	switch {
+	case err != nil:
+		return err
+	case !seen:
+		if other, err := userLike(ctx, s, w.Request.IAMUserName); err != nil || other != "" && other != w.Request.IAMUserName {
+			return cmp.Or(err, userNameTaken(w))
+		}
+		return notYetAfter(exists, "the IAM user")
+	case !w.owns(userTags(user)):
+		return userNameTaken(w)
+	case boundaryOf(user) != w.Settings.PermissionsBoundary:
+		// No one can sign in as it yet, and the role may not change a boundary.
+		if err := a.deleteOutdated(ctx, s, w, user); err != nil {
+			return err
+		}
+		if user, err = createUser(ctx, s, w); err != nil {
+			return err
+		}
 	}
-	if !seen && exists != nil {
-		err = inAnotherCase(ctx, s, w)
-	}
-	if err != nil {
-		return provision.User{}, err
-	}
-	if !seen {
-		return provision.User{}, notYetAfter(exists, "the IAM user")
-	}
-	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}, nil
+	*adopted = userOf(user)
+	return a.correctPolicies(ctx, s, w)
 }
 
 // deleteOutdated deletes the order's user that an attempt under earlier settings has created.
@@ -116,58 +123,64 @@ func boundaryOf(user *iamtypes.User) string {
 	return aws.ToString(user.PermissionsBoundary.PermissionsBoundaryArn)
 }
 
-// ensurePolicies attaches the policies that the user lacks, and detaches those of earlier settings. Attaching a policy twice is
-// harmless.
-func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
-	if awscloud.IgnoreNotFound(err) != nil {
-		return err
-	}
-	var outdated []string
-	for _, arn := range attached {
-		if slices.Contains(w.policies(), arn) {
-			continue
-		}
-		outdated = append(outdated, arn)
-		if err := a.remove(ctx, func(ctx context.Context) error {
-			_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName),
-				PolicyArn: aws.String(arn)})
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	for _, arn := range w.policies() {
-		if slices.Contains(attached, arn) {
-			continue
-		}
-		err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
-			_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName),
-				PolicyArn: aws.String(arn)})
-			return err
-		})
-		if awscloud.IsNotFound(err) || awscloud.IsPolicyNotAttachable(err) {
-			// Two reads in a row have shown the user, so AWS means the policy.
-			return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
-				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s, or cannot be attached to a user: "+
-					"correct the settings, then retry the order", arn, w.Account.ID)}, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
+// correctPolicies attaches the policies that an adopted user lacks, and detaches those of earlier settings. Both are harmless when a
+// stale list asks for them.
+func (a *Activities) correctPolicies(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	want := w.policies()
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
 		if err != nil {
 			return false, awscloud.IgnoreNotFound(err)
 		}
-		has := func(arn string) bool { return slices.Contains(attached, arn) }
-		return !slices.ContainsFunc(outdated, has) && !slices.ContainsFunc(w.policies(), func(arn string) bool { return !has(arn) }), nil
+		correct := true
+		for _, arn := range attached {
+			if !slices.Contains(want, arn) {
+				correct = false
+				if err := a.detachPolicy(ctx, s, w.Request.IAMUserName, arn); err != nil {
+					return false, err
+				}
+			}
+		}
+		for _, arn := range want {
+			if !slices.Contains(attached, arn) {
+				correct = false
+				if err := a.attachPolicy(ctx, s, w, arn); err != nil {
+					return false, err
+				}
+			}
+		}
+		return correct, nil
 	})
 	if err == nil && !seen {
 		err = notYet("the policies of the IAM user")
 	}
 	return err
+}
+
+// attachPolicy attaches a policy to the order's user, which exists. Attaching it twice is harmless.
+func (a *Activities) attachPolicy(ctx context.Context, s *awscloud.Session, w Assignment, arn string) error {
+	err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
+		_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName),
+			PolicyArn: aws.String(arn)})
+		return err
+	})
+	if !awscloud.IsNotFound(err) && !awscloud.IsPolicyNotAttachable(err) {
+		return err
+	}
+	// AWS gives the same answer for a policy and for a user that does not exist.
+	if user, lookErr := findUser(ctx, s, w.Request.IAMUserName); lookErr != nil || user == nil {
+		return cmp.Or(lookErr, notYetAfter(err, "the IAM user"))
+	}
+	return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
+		Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s, or cannot be attached to a user: "+
+			"correct the settings, then retry the order", arn, w.Account.ID)}, err)
+}
+
+func (a *Activities) detachPolicy(ctx context.Context, s *awscloud.Session, user, arn string) error {
+	return a.remove(ctx, func(ctx context.Context) error {
+		_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(user), PolicyArn: aws.String(arn)})
+		return err
+	})
 }
 
 // UserUndo is the input of RemoveUser and of DisableSignIn.
@@ -252,25 +265,22 @@ func userNameTaken(w Assignment) error {
 		Reason: "the account already has an IAM user of this name (AWS ignores letter case): choose another name"}
 }
 
-// inAnotherCase returns a failure when the account has a user whose name differs only in letter case. Names are unique regardless of
-// case, but GetUser may find only the exact name.
-// Source: IAM API Reference, CreateUser.
-func inAnotherCase(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	name := w.Request.IAMUserName
-	pages := iam.NewListUsersPaginator(s.IAM, &iam.ListUsersInput{})
+// userLike returns the name of the user that has the given name in any letter case; "" when there is none. Names are unique regardless
+// of case. Source: IAM API Reference, CreateUser.
+func userLike(ctx context.Context, s *awscloud.Session, name string) (string, error) {
+	pages := iam.NewListUsersPaginator(s.IAM, &iam.ListUsersInput{MaxItems: aws.Int32(1000)}) // the most that AWS returns at once
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
-		if slices.ContainsFunc(page.Users, func(user iamtypes.User) bool {
-			other := aws.ToString(user.UserName)
-			return other != name && strings.EqualFold(other, name)
-		}) {
-			return userNameTaken(w)
+		for _, user := range page.Users {
+			if found := aws.ToString(user.UserName); strings.EqualFold(found, name) {
+				return found, nil
+			}
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // boundaryRefused returns the reason for the NoSuchEntity of a CreateUser: only the permissions boundary can be missing.

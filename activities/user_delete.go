@@ -262,10 +262,7 @@ func (a *Activities) detachPolicies(ctx context.Context, s *awscloud.Session, us
 		return err
 	}
 	for _, arn := range arns {
-		if err := a.remove(ctx, func(ctx context.Context) error {
-			_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(user), PolicyArn: aws.String(arn)})
-			return err
-		}); err != nil {
+		if err := a.detachPolicy(ctx, s, user, arn); err != nil {
 			return err
 		}
 	}

@@ -13,18 +13,26 @@ import (
 // Propagation is the delay in AWS between a write and the reads that show it: what was created may be invisible for a while, and
 // what was deleted may still be shown. Writes always act on the current state. Therefore:
 //
-//   - A state counts as reached when two reads in a row show it (waitStable, waitGone).
-//   - A resource that may have been written counts as absent only when it stays invisible for a while (waitVisible).
+//   - The success of a write is final. What a write or a later step proves is not read as well.
 //   - Where a write can answer the question, the write is used and not a read.
+//   - What the customer uses at once (sign-in, alias) must be shown by two reads in a row (waitStable). For the rest (contacts,
+//     report), one read is enough, unless an earlier one did not show it: then AWS's replicas differ (waitShown).
+//   - A resource that may have been written counts as absent only when it stays invisible for a while (waitVisible), and a deleted
+//     one as gone when two reads in a row, PollEvery apart, do not show it (waitGone). Undos rely on that.
 //
+// The table in docs/aws.md says for each resource what proves it.
 // Source: IAM User Guide, "Changes that I make are not always immediately visible".
 
-// pause waits between two reads, a little longer after each of the first ones, with jitter.
+// pause waits between two reads: first for PollEvery/16 and then twice as long each time, up to 2 PollEvery, plus jitter of up to half
+// of it. A write is often visible at once, so the first pauses are short.
 func (a *Activities) pause(ctx context.Context, reads int) error {
-	every := a.Timings.PollEvery
-	longest := every * time.Duration(min(reads, 4)+1)
-	return sleep(ctx, every/2+rand.N(longest/2+1)) //nolint:gosec // jitter, not a secret
+	least := a.Timings.PollEvery << min(reads, 5) / 16
+	return sleep(ctx, least+rand.N(least/2+1)) //nolint:gosec // jitter, not a secret
 }
+
+// unhurried, added to the number of reads, makes pause begin with PollEvery. It is for reads that decide that something is gone, or
+// whose it is: two reads in quick succession may both be stale.
+const unhurried = 4
 
 // sleep waits for d. If the context ends first, it returns the context's error.
 func sleep(ctx context.Context, d time.Duration) error {
@@ -41,8 +49,28 @@ func sleep(ctx context.Context, d time.Duration) error {
 // waitStable calls read until it returns true twice in a row. It returns false when that does not happen within VisibleFor. An
 // error of read ends the wait.
 func (a *Activities) waitStable(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+	return a.waitInARow(ctx, 0, 0, read)
+}
+
+// waitShown is waitStable, except that the first read is enough if it returns true.
+func (a *Activities) waitShown(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+	return a.waitInARow(ctx, 1, 0, read)
+}
+
+// waitGone calls read until it returns false twice in a row, PollEvery apart. It returns false when that does not happen within
+// VisibleFor.
+func (a *Activities) waitGone(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+	return a.waitInARow(ctx, 0, unhurried, func(ctx context.Context) (bool, error) {
+		there, err := read(ctx)
+		return err == nil && !there, err
+	})
+}
+
+// waitInARow waits for two reads in a row that return true. row is how many count as done already, hurry the number of reads for the
+// first pause.
+func (a *Activities) waitInARow(ctx context.Context, row, hurry int, read func(context.Context) (bool, error)) (bool, error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
-	for n, row := 0, 0; ; n++ {
+	for n := 0; ; n++ {
 		seen, err := read(ctx)
 		if err != nil {
 			return false, err
@@ -56,18 +84,10 @@ func (a *Activities) waitStable(ctx context.Context, read func(context.Context) 
 		if n > 0 && row == 0 && time.Now().After(deadline) {
 			return false, nil
 		}
-		if err := a.pause(ctx, n); err != nil {
+		if err := a.pause(ctx, hurry+n); err != nil {
 			return false, err
 		}
 	}
-}
-
-// waitGone calls read until it returns false twice in a row. It returns false when that does not happen within VisibleFor.
-func (a *Activities) waitGone(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
-	return a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		there, err := read(ctx)
-		return err == nil && !there, err
-	})
 }
 
 // waitVisible looks for a resource that may have been written recently. It returns true as soon as read does, and false when read
@@ -132,5 +152,11 @@ func repeatable(err error) bool {
 	return busy(err) || awscloud.IsThrottled(err) || awscloud.IsAmbiguous(err)
 }
 
-// isRetry reports whether an earlier attempt may have written something whose reply was lost.
-func isRetry(ctx context.Context) bool { return activity.GetInfo(ctx).Attempt > 1 }
+// lostReplyTime is how long to look for what a refusal says exists already. An earlier attempt of a retry may have written it and lost
+// the reply.
+func (a *Activities) lostReplyTime(ctx context.Context) time.Duration {
+	if activity.GetInfo(ctx).Attempt > 1 {
+		return a.Timings.VisibleFor
+	}
+	return a.Timings.PollEvery
+}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,32 +20,93 @@ func (w *fixture) operations() (names []string) {
 	return names
 }
 
+// called counts the requests of the operation.
+func (w *fixture) called(operation string) (n int) {
+	for _, name := range w.operations() {
+		if name == operation {
+			n++
+		}
+	}
+	return n
+}
+
 // For a while, reads of AWS alternate between the old and the new state.
 func TestWaitStableNeedsTwoReadsInARow(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.sim.Inject(awssim.Fault{Operation: "GetUser", Nth: 3, Kind: awssim.StaleRead})
-	_, err := once(w, 1, w.acts.CreateUser, w.work())
+	w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Nth: 2, Kind: awssim.StaleRead})
+	_, err := once(w, 1, w.acts.SetAlias, w.work())
 	require.NoError(t, err)
-	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity",
-		"GetUser", "CreateUser",
-		"GetUser", "GetUser", // seen, and then not
-		"GetUser", "GetUser", // seen twice
-		"ListAttachedUserPolicies"}, w.operations()[:9])
+	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity", "CreateAccountAlias",
+		"ListAccountAliases", "ListAccountAliases", // seen, and then not
+		"ListAccountAliases", "ListAccountAliases", // seen twice
+	}, w.operations())
+}
+
+func TestWaitShownNeedsTwoReadsInARowOnlyAfterOneThatDidNotShowIt(t *testing.T) {
+	t.Parallel()
+	for stale, want := range map[int]int{0: 1, 1: 3, 2: 4} {
+		w := setup(t)
+		if stale > 0 {
+			w.sim.Inject(awssim.Fault{Operation: "GetExport", Times: stale, Kind: awssim.StaleRead})
+		}
+		_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Work: w.work()})
+		require.NoError(t, err)
+		require.Equal(t, want, w.called("GetExport"), "after %d stale reads", stale)
+	}
+}
+
+// Two stale reads in quick succession must not show that something is gone.
+func TestOnlyTheWaitForAbsenceBeginsWithALongPause(t *testing.T) {
+	t.Parallel()
+	acts := &Activities{Timings: Timings{VisibleFor: time.Hour, PollEvery: time.Hour}}
+	read := func(seen bool) func(context.Context) (bool, error) {
+		return func(context.Context) (bool, error) { return seen, nil }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		seen, err := acts.waitStable(t.Context(), read(true))
+		require.NoError(t, err)
+		require.True(t, seen)
+		require.Less(t, time.Since(began), acts.Timings.PollEvery/10)
+		began = time.Now()
+		gone, err := acts.waitGone(t.Context(), read(false))
+		require.NoError(t, err)
+		require.True(t, gone)
+		require.GreaterOrEqual(t, time.Since(began), acts.Timings.PollEvery)
+	})
+}
+
+// The pauses grow from a fraction of PollEvery to 3 times PollEvery.
+func TestPausesGrow(t *testing.T) {
+	t.Parallel()
+	acts := &Activities{Timings: Timings{PollEvery: time.Second}}
+	synctest.Test(t, func(t *testing.T) {
+		for n, least := range []time.Duration{62, 125, 250, 500, 1000, 2000, 2000} {
+			began := time.Now()
+			require.NoError(t, acts.pause(t.Context(), n))
+			pause := time.Since(began)
+			require.GreaterOrEqual(t, pause, least*time.Millisecond)
+			require.LessOrEqual(t, pause, least*time.Millisecond*152/100)
+		}
+	})
 }
 
 func TestWhatIsNotVisibleInTimeIsRetried(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	remove := w.sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.StaleRead})
-	_, err := once(w, 1, w.acts.CreateUser, w.work())
-	w.requireFailure(err, provision.CodeNotYetVisible)
-	_, err = once(w, 2, w.acts.CreateUser, w.work())
-	w.requireFailure(err, provision.CodeNotYetVisible)
-	remove()
-	_, err = once(w, 3, w.acts.CreateUser, w.work())
+	user, err := once(w, 1, w.acts.CreateUser, w.work())
 	require.NoError(t, err)
-	require.Equal(t, 1, w.effects("CreateUser"))
+	in := EnableSignIn{Work: w.work(), User: user}
+	remove := w.sim.Inject(awssim.Fault{Operation: "GetLoginProfile", Kind: awssim.StaleRead})
+	for attempt := range int32(2) {
+		_, err = once(w, attempt+1, w.acts.EnableSignIn, in)
+		w.requireFailure(err, provision.CodeNotYetVisible)
+	}
+	remove()
+	_, err = once(w, 3, w.acts.EnableSignIn, in)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.effects("CreateLoginProfile"))
 }
 
 // Right after something was created, parts of AWS do not know it, or its permissions, yet.
@@ -93,13 +155,7 @@ func TestAReportWhoseReplyWasLostIsAdopted(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, w.w.reportName(), report.Name)
 			require.Equal(t, 1, w.effects(c.create))
-			creations := 0
-			for _, operation := range w.operations() {
-				if operation == c.create {
-					creations++
-				}
-			}
-			require.Equal(t, 2, creations)
+			require.Equal(t, 2, w.called(c.create))
 		})
 	}
 }

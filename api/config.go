@@ -99,7 +99,7 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// WebhookPolicy decides to which URLs webhooks may be sent.
 	WebhookPolicy webhooks.Policy
-	// EventHints wakes streams when there are new events. Default: streams poll every two seconds.
+	// EventHints reports new events for streams. Default: they are read every two seconds.
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration
@@ -127,6 +127,7 @@ type service struct {
 	budgets  budgets
 	keys     keyLookup
 	streams  streamCounter
+	feeds    eventFeeds
 	models   modelCache
 }
 
@@ -170,5 +171,6 @@ func newService(cfg Config) (*service, error) {
 		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
 		basePath: strings.TrimSuffix(public.EscapedPath(), "/"),
 		budgets:  budgets{of: map[string]*rate.Limiter{}},
+		feeds:    eventFeeds{events: cfg.Events, hints: cfg.EventHints, log: cfg.Log},
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,17 +69,14 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	first, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if last != nil {
-		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Events.List(first, who.Tenant, stream.filter)
+		stream.began, stream.upTo = last.Seq, last.Seq
+		stream.next, err = stream.read(first)
 	} else {
 		stream.upTo, err = s.Events.Now(first)
+		stream.began = stream.upTo
 	}
 	if err != nil {
 		return nil, eventsProblem(err)
-	}
-	stream.began = stream.upTo
-	if last != nil {
-		stream.began = last.Seq
 	}
 	if !s.streams.open(who.KeyID) {
 		return nil, problem(codeTooManyRequests, "this key has %d streams open: close one of them", streamsPerKey)
@@ -92,22 +90,19 @@ type eventStream struct {
 	ctx     context.Context // of the request, during which the answer is written
 	who     caller
 	filter  provision.EventFilter
-	began   int64             // the position after which it starts
-	next    []provision.Event // events that are already read
-	upTo    int64             // the position up to which events are read
+	began   int64         // the position after which it starts
+	upTo    int64         // the position up to which events are read
+	next    []feedEvent   // events that are already read
+	behind  bool          // there are more to read
+	feed    *subscription // nil: the stream has not caught up yet
+	retry   <-chan time.Time
 }
 
-// VisitStreamEventsResponse writes the stream until it ends. Each write has its own deadline, and the next events are read only
-// after the previous ones were written, so a slow reader costs no memory and loses its connection.
+// VisitStreamEventsResponse writes the stream until it ends. It reads the events up to now by itself, and takes those that follow from
+// the feed of the provider. Each write has its own deadline, so a slow reader loses its connection.
 func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	s := st.service
 	defer s.streams.close(st.who.KeyID)
-	hints := make(<-chan string)
-	if s.EventHints != nil {
-		subscribed, cancel := s.EventHints.Subscribe(st.who.Provider)
-		defer cancel()
-		hints = subscribed
-	}
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // the server's read deadline would end the stream; an error means that there is none
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -124,44 +119,95 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	if !send(fmt.Sprintf("retry: %d\nid: %s\n\n", streamRetry.Milliseconds(), *encodeCursor(streamPosition{st.began}))) {
 		return nil // the reader has disconnected
 	}
-	lifetime, poll, heartbeat := time.NewTimer(s.StreamLifetime), time.NewTicker(streamPoll), time.NewTicker(streamHeartbeat)
+	lifetime, heartbeat := time.NewTimer(s.StreamLifetime), time.NewTicker(streamHeartbeat)
 	defer lifetime.Stop()
-	defer poll.Stop()
 	defer heartbeat.Stop()
+	defer func() {
+		if st.feed != nil {
+			st.feed.close()
+		}
+	}()
 	for {
-		for _, e := range st.next {
-			text, err := frame(e)
-			if err != nil || !send(text) {
-				return nil // the status is written, so the reader can no longer be told
-			}
+		events, err := st.following()
+		if err != nil || !st.sendAll(events, send) || st.over(lifetime.C) {
+			return nil // the status is written, so the reader can no longer be told
 		}
-		more := len(st.next) == st.filter.Limit
-		st.next, st.filter.After = nil, st.upTo
-		if st.over(lifetime.C) {
+		if st.behind && st.retry == nil {
+			continue
+		}
+		var ready <-chan struct{}
+		if st.feed != nil {
+			ready = st.feed.ready
+		}
+		select {
+		case <-st.ctx.Done():
 			return nil
-		}
-		if !more {
-			select {
-			case <-st.ctx.Done():
-				return nil
-			case <-httpserver.Stopping(st.ctx):
-				return nil
-			case <-lifetime.C:
-				return nil
-			case <-heartbeat.C:
-				// A heartbeat carries the position, so that a reader of few events keeps up with the events that are kept.
-				if !st.keyIsValid() || !send(fmt.Sprintf(": \nid: %s\n\n", *encodeCursor(streamPosition{st.upTo}))) {
-					return nil
-				}
-				continue
-			case <-hints:
-			case <-poll.C:
-			}
-		}
-		if !st.read() {
+		case <-httpserver.Stopping(st.ctx):
 			return nil
+		case <-lifetime.C:
+			return nil
+		case <-heartbeat.C:
+			// A heartbeat carries the position, so that a reader of few events keeps up with the events that are kept.
+			if !st.keyIsValid() || !send(fmt.Sprintf(": \nid: %s\n\n", *encodeCursor(streamPosition{st.upTo}))) {
+				return nil
+			}
+		case <-ready:
+		case <-st.retry:
 		}
 	}
+}
+
+func (st *eventStream) sendAll(events []feedEvent, send func(string) bool) bool {
+	for _, e := range events {
+		if !send(e.text) {
+			return false
+		}
+	}
+	return true
+}
+
+// following returns the events that follow. The stream reads them from the database while it is behind, and then takes them from the
+// feed of its provider. An error ends the stream. An unreachable database does not.
+func (st *eventStream) following() (events []feedEvent, err error) {
+	if st.retry = nil; st.next != nil {
+		events, st.next = st.next, nil
+		return events, nil
+	}
+	if st.feed == nil && !st.behind {
+		st.feed = st.service.feeds.subscribe(st.who.Tenant, st.filter, st.upTo)
+	}
+	if st.feed != nil {
+		switch now := st.feed.take(); {
+		case now.over:
+			return nil, provision.ErrGone
+		case now.lapsed:
+			st.behind = true
+		case !st.behind:
+			events = slices.DeleteFunc(now.events, func(e feedEvent) bool { return e.seq <= st.upTo })
+			st.upTo = max(st.upTo, now.upTo)
+			return events, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
+	defer cancel()
+	events, err = st.read(ctx)
+	if err == nil || errors.Is(err, provision.ErrGone) || st.ctx.Err() != nil {
+		return events, err // the reader reconnects and gets the error
+	}
+	st.service.Log.WarnContext(ctx, "could not read the events of a stream; it tries again", "provider", st.who.Provider, "error", err)
+	st.retry = time.After(streamPoll)
+	return nil, nil
+}
+
+// read reads the next page of events.
+func (st *eventStream) read(ctx context.Context) ([]feedEvent, error) {
+	st.filter.After = st.upTo
+	events, upTo, err := st.service.Events.List(ctx, st.who.Tenant, st.filter)
+	if err != nil {
+		return nil, err
+	}
+	st.upTo, st.behind = upTo, len(events) == st.filter.Limit
+	return frames(events)
 }
 
 // over reports whether the stream ends now, although there may be more events.
@@ -176,22 +222,6 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 	return true
 }
 
-// read reads the next events; false ends the stream. An unreachable database does not end it.
-func (st *eventStream) read() bool {
-	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
-	defer cancel()
-	events, upTo, err := st.service.Events.List(ctx, st.who.Tenant, st.filter)
-	switch {
-	case err == nil:
-		st.next, st.upTo = events, upTo
-	case errors.Is(err, provision.ErrGone), st.ctx.Err() != nil:
-		return false // the reader reconnects and gets the error
-	default:
-		st.service.Log.WarnContext(ctx, "could not read the events of a stream; it tries again", "provider", st.who.Provider, "error", err)
-	}
-	return true
-}
-
 // keyIsValid checks the key again, so that a stream ends soon after its key is revoked or expires. An unreachable database does
 // not end a stream.
 func (st *eventStream) keyIsValid() bool {
@@ -201,10 +231,17 @@ func (st *eventStream) keyIsValid() bool {
 	return err != nil || len(keys) == 1 && keys[0].Live(st.service.Now())
 }
 
-// frame returns an event in the format of the stream. Its JSON has no line breaks, so one data line is enough.
-func frame(e provision.Event) (string, error) {
-	body, err := e.Body()
-	return fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", *encodeCursor(streamPosition{e.Seq}), e.Type, body), err
+// frames returns events in the format of the stream. Their JSON has no line breaks, so one data line each is enough.
+func frames(events []provision.Event) ([]feedEvent, error) {
+	texts := make([]feedEvent, len(events))
+	for i, e := range events {
+		body, err := e.Body()
+		if err != nil {
+			return nil, err
+		}
+		texts[i] = feedEvent{e.Seq, fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", *encodeCursor(streamPosition{e.Seq}), e.Type, body)}
+	}
+	return texts, nil
 }
 
 // streamPath is the only route without a deadline.

@@ -277,8 +277,10 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
 	require.True(t, w.service.streams.open("k"))
+	next, err := frames(events)
+	require.NoError(t, err)
 	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"},
-		filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
+		filter: provision.EventFilter{Limit: 1}, next: next, upTo: upTo}
 	began := time.Now()
 	require.NoError(t, answer.VisitStreamEventsResponse(slow))
 	require.WithinRange(t, slow.deadline, began.Add(streamWrite-time.Second), time.Now().Add(streamWrite))

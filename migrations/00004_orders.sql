@@ -12,7 +12,7 @@ CREATE TABLE orders (
     request        jsonb NOT NULL,
     earlier_requests jsonb NOT NULL DEFAULT '[]',
     request_sha256 bytea NOT NULL,
-    settings       jsonb,
+    settings       jsonb NOT NULL,
     earlier_settings jsonb NOT NULL DEFAULT '[]',
     state          text NOT NULL DEFAULT 'accepted',
     state_since    timestamptz NOT NULL DEFAULT now(),
@@ -45,8 +45,7 @@ COMMENT ON COLUMN orders.earlier_requests IS 'the request before each correction
 COMMENT ON COLUMN orders.request_sha256 IS
     'SHA-256 of the first request: distinguishes a repeated order from another order with the same id';
 COMMENT ON COLUMN orders.settings IS
-    'settings of the pool when the order was opened, which it keeps however long it runs; NULL = not opened yet, as '
-    'after a row was restored';
+    'settings of the pool when the order was opened, or when someone last made the order read them again';
 COMMENT ON COLUMN orders.earlier_settings IS
     'the settings before each change that the order has read; what an attempt has created under them must be found again';
 COMMENT ON COLUMN orders.queue_position IS
@@ -71,6 +70,8 @@ CREATE INDEX orders_waiting ON orders (provider, marketplace, environment, queue
 -- through orders_waiting, past the orders for other models.
 CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position NULLS FIRST)
     WHERE state = 'waiting_for_account';
+-- Finds the orders that got an account and have not begun with it.
+CREATE INDEX orders_provisioning ON orders (state_since) WHERE state = 'provisioning';
 -- Lists the orders of a provider by page.
 CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
 -- Lists the orders of a customer by page.

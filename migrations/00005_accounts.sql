@@ -85,6 +85,9 @@ CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environme
     WHERE status = 'ready';
 -- Finds the accounts that are due for verification.
 CREATE INDEX accounts_due ON accounts (verify_at) WHERE verify_at IS NOT NULL;
+-- Counts the ready accounts of a pool that were verified lately, and finds those that were not for the longest time.
+CREATE INDEX accounts_ready_checked ON accounts (provider, marketplace, environment, checked_at NULLS FIRST, added_seq)
+    INCLUDE (strikes) WHERE status = 'ready';
 -- Counts, of the accounts that a pool's orders claimed lately, those in which no session could be opened.
 CREATE INDEX accounts_claimed ON accounts (provider, marketplace, environment, claimed_at) WHERE claimed_at IS NOT NULL;
 -- Lists the accounts of a provider by page: all of them, and those that a filter selects, by pool, status and model.

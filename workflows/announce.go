@@ -7,12 +7,15 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// wake signals waiting orders that have got an account. A signal that cannot be delivered is no loss: the orders look on their own.
+// wake signals waiting orders that have got an account. A signal that cannot be delivered is no loss: WatchStock sends it again.
 func wake(ctx workflow.Context, orders []provision.OrderKey) {
-	for _, key := range orders {
-		if err := workflow.SignalExternalWorkflow(ctx, OrderWorkflowID(key), "", SignalStock, nil).Get(ctx, nil); err != nil {
-			workflow.GetLogger(ctx).Warn("could not wake a waiting order; it looks for its account within 15 minutes",
-				"order", key.String())
+	sent := make([]workflow.Future, len(orders))
+	for i, key := range orders {
+		sent[i] = workflow.SignalExternalWorkflow(ctx, OrderWorkflowID(key), "", SignalStock, nil)
+	}
+	for i, key := range orders {
+		if err := sent[i].Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Warn("could not wake a waiting order; it is woken again within two minutes", "order", key.String())
 		}
 	}
 }

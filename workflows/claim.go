@@ -10,11 +10,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// How often a waiting order looks for an account. New stock sends it a signal at once; the looks are for a lost signal.
-const (
-	firstLook   = 30 * time.Second
-	longestLook = 15 * time.Minute
-)
+// lastLook is how long a waiting order relies on signals before it looks for an account itself. New stock sends it a signal at once, and
+// WatchStock finds each minute the orders whose signal was lost, all at once. So a waiting order costs nothing.
+const lastLook = 24 * time.Hour
 
 // claim waits until the order holds an account, and returns the context of the work in it, which a stop cancels. If it returns an
 // error, that is why the order gets no account.
@@ -40,7 +38,7 @@ func (r *orderRun) claim(ctx workflow.Context) (work workflow.Context, err error
 func (r *orderRun) awaitAccount(ctx workflow.Context) (*held, error) {
 	patience := r.settings.WaitDeadline
 	stock := workflow.GetSignalChannel(ctx, SignalStock)
-	for look := firstLook; ; look = min(2*look, longestLook) {
+	for announced := false; ; announced = true {
 		for stock.ReceiveAsync(nil) {
 		}
 		claim, err := callDatabase(ctx, "Claim account", acts.ClaimAccount, r.order.OrderKey)
@@ -52,11 +50,11 @@ func (r *orderRun) awaitAccount(ctx workflow.Context) (*held, error) {
 			announceAccount(ctx, *claim.Account)
 			return &held{Account: *claim.Account, touched: claim.Touched}, nil
 		}
-		if look == firstLook {
+		if !announced {
 			announce(ctx, provision.WaitingForAccount, provision.CodeNoAccountReady,
 				fmt.Sprintf("Waiting for an account of pool %#q. The order goes on when stock arrives.", r.order.Pool().String()))
 		}
-		left := look + r.jitter(look)
+		left := lastLook + r.jitter()
 		if patience > 0 {
 			left = min(left, r.order.AcceptedAt.Add(patience).Sub(workflow.Now(ctx)))
 			if left <= 0 {
@@ -72,10 +70,10 @@ func (r *orderRun) awaitAccount(ctx workflow.Context) (*held, error) {
 	}
 }
 
-// jitter spreads the looks of orders that began to wait together. It is up to a quarter of the wait. The same order and wait always
-// have the same jitter, because a replay needs it.
-func (r *orderRun) jitter(wait time.Duration) time.Duration {
+// jitter spreads the looks of orders that began to wait together, over a quarter of lastLook. The same order always has the same
+// jitter, because a replay needs it.
+func (r *orderRun) jitter() time.Duration {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(r.order.String() + wait.String())) // never fails
-	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32)
+	_, _ = hash.Write([]byte(r.order.String())) // never fails
+	return time.Duration(hash.Sum32()%uint32(lastLook/4/time.Second)) * time.Second
 }

@@ -9,8 +9,14 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// WatchStock checks the stock of all pools once. Its result lists for the Web UI the events that it raised.
+// WatchStock checks the stock of all pools once. Its result lists for the Web UI the events that it raised. It also wakes the orders
+// that have an account and have not begun with it, because the signal that told them was lost.
 func WatchStock(ctx workflow.Context) (provision.StockWatch, error) {
+	woken, err := callLocal(ctx, watching, "Match stock that no one has matched", acts.MatchStock)
+	if err != nil {
+		return provision.StockWatch{}, err
+	}
+	wake(ctx, woken.Orders)
 	watch, err := callLocal(ctx, watching, "Check the stock", acts.WatchStock)
 	if err != nil {
 		return watch, err

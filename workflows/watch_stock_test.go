@@ -21,6 +21,7 @@ func setupWatch(t *testing.T, look func() (provision.StockWatch, error)) *testsu
 	env := newEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
 	var a *activities.Activities
+	env.OnActivity(a.MatchStock, mock.Anything).Return(activities.Woken{}, nil).Maybe()
 	env.OnActivity(a.WatchStock, mock.Anything).Return(func(context.Context) (provision.StockWatch, error) { return look() })
 	return env
 }
@@ -38,6 +39,29 @@ func TestALookAtTheStockShowsWhatWasTold(t *testing.T) {
 	require.Equal(t, watch, got)
 	require.Equal(t, "3 pools, 1 open alerts.\n- `stock.empty` of pool `acme/store/test`: no account is Ready",
 		workflows.WatchDetails(watch))
+}
+
+// An order that got an account and has not begun with it is woken, even if the workflow of another one is gone.
+func TestALookAtTheStockWakesOrders(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment()
+	env.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
+	var a *activities.Activities
+	env.OnActivity(a.MatchStock, mock.Anything).Return(activities.Woken{Orders: []provision.OrderKey{
+		{Provider: "acme", ID: "gone"}, {Provider: "acme", ID: "late"}}}, nil)
+	env.OnActivity(a.WatchStock, mock.Anything).Return(provision.StockWatch{Pools: 1}, nil)
+	var woken []string
+	env.OnSignalExternalWorkflow(mock.Anything, mock.Anything, "", workflows.SignalStock, mock.Anything).Return(
+		func(_, workflowID, _, _ string, _ any) error {
+			woken = append(woken, workflowID)
+			if workflowID == "order/acme/gone" {
+				return errors.New("gone")
+			}
+			return nil
+		})
+	env.ExecuteWorkflow(workflows.WatchStockName)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{"order/acme/gone", "order/acme/late"}, woken)
 }
 
 func TestALookAtTheStockIsTriedAgainAndGivesUpBeforeTheNext(t *testing.T) {

@@ -34,7 +34,7 @@ type workerCommand struct {
 	DeniedFor       time.Duration `help:"How long AWS may deny a permission before an operator is asked, because new permissions take minutes to propagate." env:"QM_AWS_DENIED_FOR" default:"2m"`
 	RefusedFor      time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
 	VerifyPerSecond float64       `help:"Most accounts this worker verifies a second. 0: no limit." env:"QM_VERIFY_PER_SECOND" default:"2"`
-	PollEvery       time.Duration `help:"Pause between two reads while AWS does not show a change." env:"QM_AWS_POLL_EVERY" default:"1s"`
+	PollEvery       time.Duration `help:"Pause between two reads while AWS does not show a change. The first ones are shorter, down to a sixteenth; later ones are up to three times as long." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
 // Run runs workflows and activities until the process is told to stop.

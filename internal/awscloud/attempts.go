@@ -34,7 +34,19 @@ func IsRead(operation string) bool {
 // The second rule is the important one. By default the SDK repeats a CreateUser whose reply was lost, and the caller sees
 // only EntityAlreadyExists, as if the user were someone else's.
 func newRetryer(longestDelay time.Duration) aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
+	return retry.NewStandard(retries(longestDelay))
+}
+
+// adaptive returns the same retryer with a limit of attempts per second, which follows the answers of AWS: there is none until AWS
+// throttles a call.
+func adaptive(longestDelay time.Duration) aws.Retryer {
+	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+		o.StandardOptions = append(o.StandardOptions, retries(longestDelay))
+	})
+}
+
+func retries(longestDelay time.Duration) func(*retry.StandardOptions) {
+	return func(o *retry.StandardOptions) {
 		o.MaxAttempts = readAttempts
 		o.MaxBackoff = longestDelay
 		o.Retryables = append([]retry.IsErrorRetryable{
@@ -53,7 +65,7 @@ func newRetryer(longestDelay time.Duration) aws.Retryer {
 				return aws.UnknownTernary
 			}),
 		}, o.Retryables...)
-	})
+	}
 }
 
 // writeError marks the failure of a call that changes something.

@@ -76,7 +76,9 @@ type Cloud struct {
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*cachedSession
+	swept    time.Time // when unused sessions were last removed
 	pacer    *pacer
+	policies *policyCache
 }
 
 // New checks the options and returns a Cloud. It sends no request.
@@ -110,6 +112,7 @@ func New(opts Options) (*Cloud, error) {
 		http:     httpClient(opts.CallTimeout),
 		sessions: map[sessionKey]*cachedSession{},
 		pacer:    newPacer(opts.Limits),
+		policies: newPolicyCache(opts.Now),
 	}
 	c.sts, c.stsHome = c.callersSTS(c.callerRegion()), c.callersSTS(HomeRegion)
 	return c, nil
@@ -145,15 +148,17 @@ func httpClient(timeout time.Duration) aws.HTTPClient {
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = timeout / 2 }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.TLSHandshakeTimeout = timeout / 2
-			t.MaxIdleConnsPerHost = 32
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 1000, 250 // one endpoint serves all accounts
 			t.IdleConnTimeout = 90 * time.Second
 		})
 }
 
-// callersSTS returns the client that assumes roles in the region. AssumeRole changes nothing, so it may be sent again.
+// callersSTS returns the client that assumes roles in the region. AssumeRole changes nothing, so it may be sent again. AWS counts the
+// calls of all our processes together, against the account of our own credentials. So the client slows down when AWS throttles it, and
+// becomes faster again when AWS does not: that divides AWS's limit among the processes, however many there are.
 func (c *Cloud) callersSTS(region string) *sts.Client {
 	return sts.New(sts.Options{Region: region, Credentials: c.opts.Config.Credentials, BaseEndpoint: c.endpoint(),
-		HTTPClient: c.http, Retryer: newRetryer(c.opts.RetryDelay)})
+		HTTPClient: c.http, Retryer: adaptive(c.opts.RetryDelay)})
 }
 
 func (c *Cloud) endpoint() *string {

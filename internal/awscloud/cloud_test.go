@@ -94,7 +94,7 @@ func TestEveryServiceIsCalledInItsRegion(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Exports.ListExports(ctx, &bcmdataexports.ListExportsInput{})
 	require.NoError(t, err)
-	_, err = s.S3("eu-central-1").HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("mp-cur-" + accountID + "-none")})
+	_, err = s.S3("eu-central-1").GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String("mp-cur-" + accountID + "-none")})
 	require.True(t, awscloud.IsNotFound(err), err)
 
 	for _, r := range sim.Requests()[1:] {
@@ -299,7 +299,8 @@ func TestACallThatTimesOutIsAmbiguous(t *testing.T) {
 func TestCallsToAnAccountArePaced(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) {
-		o.Limits = awscloud.Limits{IAM: awscloud.Limit{PerSecond: 20, Burst: 1}, ContactReads: awscloud.Limit{PerSecond: 0.001, Burst: 1}}
+		o.Limits = awscloud.Limits{IAM: awscloud.Limit{PerSecond: 20, Burst: 1},
+			Account: map[string]awscloud.Limit{"GetContactInformation": {PerSecond: 0.001, Burst: 1}}}
 	})
 	start := time.Now()
 	for _, order := range []string{"one", "two"} { // all sessions of an account share the limit

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/account"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"golang.org/x/time/rate"
 )
 
@@ -16,21 +19,29 @@ type Limit struct {
 	Burst     int
 }
 
-// Limits pace the calls to one account, so that AWS rarely throttles them.
+// Limits pace the calls to one account, so that AWS rarely throttles them. Every account has token buckets of its own, so accounts do not
+// wait for each other. Each process counts only its own calls: the steps of an order may run in several, but an order sends few calls
+// of each kind, and a throttled call is sent again.
 type Limits struct {
-	IAM           Limit // every call of IAM
-	ContactWrites Limit // Put and Delete of account management
-	ContactReads  Limit // Get of account management
+	IAM     Limit            // every call of IAM
+	Account map[string]Limit // by operation of Account Management; one that is missing has no limit
 }
 
-// DefaultLimits returns limits below AWS's own. The quotas of Account Management are published (PutContactInformation: 1 per
-// second, burst 2; GetContactInformation: 3 per second). Those of IAM are not; 5 per second has proved harmless.
+// DefaultLimits returns AWS's own limits of Account Management, the stricter ones where the pages of the documentation differ, each with a
+// burst that is one call smaller, because calls do not arrive as regularly as they are sent. AWS does not publish the limits of IAM; 5
+// per second has proved harmless.
 // Source: AWS Account Management Reference Guide, "Quotas".
 func DefaultLimits() Limits {
 	return Limits{
-		IAM:           Limit{PerSecond: 5, Burst: 10},
-		ContactWrites: Limit{PerSecond: 1, Burst: 2},
-		ContactReads:  Limit{PerSecond: 2, Burst: 5},
+		IAM: Limit{PerSecond: 5, Burst: 10},
+		Account: map[string]Limit{
+			"GetAccountInformation":  {PerSecond: 3, Burst: 2},
+			"GetContactInformation":  {PerSecond: 3, Burst: 4},
+			"PutContactInformation":  {PerSecond: 1, Burst: 1},
+			"GetAlternateContact":    {PerSecond: 3, Burst: 4},
+			"PutAlternateContact":    {PerSecond: 1, Burst: 5},
+			"DeleteAlternateContact": {PerSecond: 1, Burst: 5},
+		},
 	}
 }
 
@@ -42,10 +53,14 @@ type pacer struct {
 	limits Limits
 	mu     sync.Mutex
 	paces  map[string]*pace
+	swept  time.Time
 }
 
 // idlePace is how long an unused pace is kept. Its token buckets are full again long before.
 const idlePace = 10 * time.Minute
+
+// sweepEvery is how often the caches remove what is no longer used.
+const sweepEvery = time.Minute
 
 func newPacer(limits Limits) *pacer { return &pacer{limits: limits, paces: map[string]*pace{}} }
 
@@ -54,18 +69,15 @@ func (p *pacer) of(accountID string) *pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for id, other := range p.paces {
-		if id != accountID && now.Sub(other.lastUse()) > idlePace {
-			delete(p.paces, id)
-		}
+	if now.Sub(p.swept) >= sweepEvery {
+		p.swept = now
+		maps.DeleteFunc(p.paces, func(_ string, other *pace) bool { return now.Sub(other.lastUse()) > idlePace })
 	}
 	own, ok := p.paces[accountID]
 	if !ok {
-		own = &pace{
-			iam:           limiter(p.limits.IAM),
-			contactWrites: limiter(p.limits.ContactWrites),
-			contactReads:  limiter(p.limits.ContactReads),
-			used:          now,
+		own = &pace{iam: limiter(p.limits.IAM), account: map[string]*rate.Limiter{}, used: now}
+		for operation, limit := range p.limits.Account {
+			own.account[operation] = limiter(limit)
 		}
 		p.paces[accountID] = own
 	}
@@ -81,7 +93,8 @@ func limiter(l Limit) *rate.Limiter {
 
 // pace is the set of limiters of one account.
 type pace struct {
-	iam, contactWrites, contactReads *rate.Limiter
+	iam     *rate.Limiter
+	account map[string]*rate.Limiter // by operation
 
 	mu   sync.Mutex
 	used time.Time
@@ -99,13 +112,11 @@ func (p *pace) wait(ctx context.Context, serviceID, operation string) error {
 	p.used = time.Now()
 	p.mu.Unlock()
 	var l *rate.Limiter
-	switch {
-	case serviceID == "IAM":
+	switch serviceID {
+	case iam.ServiceID:
 		l = p.iam
-	case serviceID == "Account" && IsRead(operation):
-		l = p.contactReads
-	case serviceID == "Account":
-		l = p.contactWrites
+	case account.ServiceID:
+		l = p.account[operation]
 	}
 	if l == nil {
 		return nil

@@ -3,7 +3,9 @@ package awscloud
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,22 +32,40 @@ type Session struct {
 	credentials *roleCredentials
 	sts         func(region string) *sts.Client
 	assumedIn   string // the region whose STS issued the credentials
-	bucket      func(region string) *s3.Client
+	policies    *policyCache
+	newS3       func(region string) *s3.Client
+
+	mu sync.Mutex
+	s3 map[string]*s3.Client // by region
 }
 
 // S3 returns a client for buckets in the region.
-func (s *Session) S3(region string) *s3.Client { return s.bucket(region) }
+func (s *Session) S3(region string) *s3.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client, ok := s.s3[region]
+	if !ok {
+		client = s.newS3(region)
+		s.s3[region] = client
+	}
+	return client
+}
 
 // sessionKey identifies a session in the cache. Two orders never share credentials, and a change of the role or of its external
 // id ends the use of earlier credentials.
 type sessionKey struct{ roleARN, externalID, orderID string }
 
-// cachedSession is a session in the cache. The caller that opens it holds opening; only that caller writes the other fields.
+// cachedSession is a session in the cache. The caller that opens it holds opening; only that caller uses session and until.
 type cachedSession struct {
 	opening *single
 	session *Session
 	until   time.Time
+
+	used time.Time // guarded by the Cloud's mutex
 }
+
+// idleSession is how long an unused session is kept. The steps of an order follow each other within seconds.
+const idleSession = 2 * time.Minute
 
 // IdentityError reports that the assumed role is not in the account that was asked for. Nothing was changed.
 type IdentityError struct {
@@ -58,7 +78,7 @@ func (e *IdentityError) Error() string {
 }
 
 // OpenSession assumes the account's role for the order and returns a session in the account, after AWS has confirmed that it is
-// that account. The session is cached until it expires, so opening it again sends no request.
+// that account. The session is cached while it is used and until it expires, so opening it again soon sends no request.
 //
 // The error is AWS's answer to AssumeRole or GetCallerIdentity, or an *IdentityError.
 func (c *Cloud) OpenSession(ctx context.Context, account provision.Account, orderID string) (*Session, error) {
@@ -119,20 +139,22 @@ func (c *Cloud) AssumableWithoutExternalID(ctx context.Context, account provisio
 	return err == nil, err
 }
 
-// cached returns the cache's entry for the key and removes entries whose sessions have expired.
+// cached returns the cache's entry for the key. Once a minute it removes the entries that are no longer used.
 func (c *Cloud) cached(key sessionKey, now time.Time) *cachedSession {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for other, s := range c.sessions {
-		if other != key && s.opening.idle() && !now.Before(s.until) {
-			delete(c.sessions, other)
-		}
+	if now.Sub(c.swept) >= sweepEvery {
+		c.swept = now
+		maps.DeleteFunc(c.sessions, func(_ sessionKey, s *cachedSession) bool {
+			return s.opening.idle() && now.Sub(s.used) > idleSession
+		})
 	}
 	s, ok := c.sessions[key]
 	if !ok {
 		s = &cachedSession{opening: newSingle()}
 		c.sessions[key] = s
 	}
+	s.used = now
 	return s
 }
 
@@ -160,7 +182,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 	if c.opts.SourceIdentity {
 		in.SourceIdentity = aws.String(c.sourceIdentity(orderID))
 	}
-	session := &Session{AccountID: acc.ID}
+	session := &Session{AccountID: acc.ID, policies: c.policies, s3: map[string]*s3.Client{}}
 	creds := newRoleCredentials(c.opts.OpenTimeout, func(ctx context.Context) (creds aws.Credentials, err error) {
 		creds, session.assumedIn, err = c.assume(ctx, in)
 		return creds, err
@@ -182,7 +204,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 		return sts.New(sts.Options{Region: region, Credentials: creds, BaseEndpoint: c.endpoint(),
 			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
 	}
-	session.bucket = func(region string) *s3.Client {
+	session.newS3 = func(region string) *s3.Client {
 		return s3.New(s3.Options{Region: region, Credentials: creds, BaseEndpoint: c.endpoint(),
 			UsePathStyle: c.opts.Endpoint != "", HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
 	}

@@ -20,9 +20,6 @@ type assignmentRow struct {
 
 func (r assignmentRow) assignment(key provision.OrderKey) (provision.Assignment, error) {
 	w := provision.Assignment{Order: key, Nonce: r.Nonce, Account: r.Account}
-	if r.Settings == nil {
-		return w, fmt.Errorf("order %s has no settings: its row was written again and its workflow has not opened it", key)
-	}
 	err := errors.Join(decode(r.Request, &w.Request), decode(r.EarlierRequests, &w.EarlierRequests), decode(r.Settings, &w.Settings),
 		decode(r.EarlierSettings, &w.EarlierSettings))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // Events are what subscribers are told.
 type Events struct{ db *database }
 
-const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.at, e.data`
+const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.at, e.data, e.marketplace`
 
 const eventsKeptSQL = `
 SELECT events_settled() AS settled, COALESCE((SELECT through FROM event_purges WHERE provider = $1), 0) AS purged`

@@ -194,3 +194,36 @@ func TestEventsNeverHoldWhatPeopleWrite(t *testing.T) {
 	}
 	require.NotContains(t, all, written)
 }
+
+func TestAFilterSelectsTheSameEventsInMemory(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	for _, e := range [][3]string{
+		{"order.accepted", "1", "north"}, {"order.completed", "1", "north"}, {"order.accepted", "2", "south"},
+		{"stock.low", "1", ""}, {"orders_like.x", "1", ""}, {"webhook.test", "w", ""},
+	} {
+		db.MustExec(`SELECT emit_event('acme', $1, $2, jsonb_strip_nulls(jsonb_build_object('marketplace', NULLIF($3, ''))))`, e[0], e[1], e[2])
+	}
+	everything, _, err := store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, everything, 6)
+	for _, marketplaces := range [][]string{nil, {}, {"north"}, {"north", "south"}, {"other"}} {
+		of := provision.Tenant{Provider: "acme", Marketplaces: marketplaces}
+		for _, order := range []string{"", "1", "3"} {
+			for _, kind := range []string{"", "order.*", "order.accepted", "order*", "*", ".*", "stock.*", "stock.low", "or.*"} {
+				for _, ordersOnly := range []bool{false, true} {
+					filter := provision.EventFilter{OrderID: order, Type: kind, OrdersOnly: ordersOnly, Limit: 100}
+					listed, _, err := store.Events.List(ctx, of, filter)
+					require.NoError(t, err)
+					var selected []provision.Event
+					for _, e := range everything {
+						if filter.Selects(of, e) {
+							selected = append(selected, e)
+						}
+					}
+					require.Equal(t, listed, selected, "%+v %+v", of, filter)
+				}
+			}
+		}
+	}
+}

@@ -17,6 +17,9 @@ const (
 
 var FoldCountsSQL = foldCountsSQL
 
+// UnmatchedSQL and NotBegunSQL are the statements of Orders.MatchStock.
+var UnmatchedSQL, NotBegunSQL = unmatchedSQL, notBegunSQL
+
 // Classify is classify.
 var Classify = classify
 
@@ -28,3 +31,9 @@ func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.
 
 // HistoryQuery is historyQuery.
 var HistoryQuery = historyQuery
+
+// StepStartedSQL and StepEndedSQL are the statements of Steps.Begin and Steps.End.
+const (
+	StepStartedSQL = stepStartedSQL
+	StepEndedSQL   = stepEndedSQL
+)

@@ -21,8 +21,8 @@ func queue(tb testing.TB, db *sqlx.DB, prefix string, model provision.Model, cou
 	defer func() { _ = tx.Rollback() }()
 	for _, statement := range []string{
 		`SELECT set_config('qm.actor', 'test', true)`,
-		fmt.Sprintf(`INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at)
-				SELECT 'acme', '%s-' || i, 'north', 'production', NULLIF('%s', ''), '{}', '', now()
+		fmt.Sprintf(`INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, settings)
+				SELECT 'acme', '%s-' || i, 'north', 'production', NULLIF('%s', ''), '{}', '', now(), '{}'
 				FROM generate_series(1, %d) i`, prefix, model, count),
 		fmt.Sprintf(`UPDATE orders SET state = 'waiting_for_account', step = 'claim_account',
 			queue_position = nextval('orders_queue') WHERE id LIKE '%s-%%'`, prefix),

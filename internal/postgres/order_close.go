@@ -64,7 +64,12 @@ const allocateAccountSQL = `
 UPDATE accounts SET status = 'allocated', reason = ''
 WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
 
+// completeOrderSQL also ends the steps whose end was lost: the workflow has their results.
 const completeOrderSQL = `
+WITH ended AS (
+    UPDATE order_steps SET state = 'done', finished_at = now(), attempts_open = 0
+    WHERE provider = $1 AND order_id = $2 AND account_id = $4 AND state IN ('running', 'retrying', 'stopped')
+)
 UPDATE orders SET state = 'completed', step = 'allocate', failure = NULL, result = $3 WHERE provider = $1 AND id = $2`
 
 // Allocate hands the account to the customer. Account and order change in one transaction, which cannot be undone.
@@ -90,7 +95,7 @@ func (s Orders) Allocate(ctx context.Context, key provision.OrderKey, accountID 
 			return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepAllocate,
 				Reason: fmt.Sprintf("the order is %s and cannot be completed with account %s", o.State, accountID)}
 		}
-		if _, err := tx.ExecContext(ctx, completeOrderSQL, key.Provider, key.ID, asJSON(result)); err != nil {
+		if _, err := tx.ExecContext(ctx, completeOrderSQL, key.Provider, key.ID, asJSON(result), accountID); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, startPasswordClockSQL, key.Provider, key.ID, accountID, provision.PasswordLifetime.Seconds())

@@ -122,7 +122,7 @@ func setLostState(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, account
 	switch lost.State {
 	case provision.Completed:
 		run(allocateAccountSQL, account)
-		run(completeOrderSQL, asJSON(lost.Result))
+		run(completeOrderSQL, asJSON(lost.Result), account)
 		run(startPasswordClockSQL, account, provision.PasswordLifetime.Seconds())
 	case provision.Failed, provision.Cancelled:
 		var leftovers []string

@@ -39,9 +39,8 @@ SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + ` F
 
 // keepSettingsSQL keeps the settings before, because attempts may have created something under them.
 const keepSettingsSQL = `
-UPDATE orders SET settings = $3,
-    earlier_settings = CASE WHEN settings IS NULL THEN earlier_settings ELSE earlier_settings || jsonb_build_array(settings) END
-WHERE provider = $1 AND id = $2 AND settings IS DISTINCT FROM $3::jsonb`
+UPDATE orders SET settings = $3, earlier_settings = earlier_settings || jsonb_build_array(settings)
+WHERE provider = $1 AND id = $2 AND settings <> $3::jsonb`
 
 // Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
 // those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
@@ -80,12 +79,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 		if err := json.Unmarshal(row.Request, &opened.Request); err != nil {
 			return err
 		}
-		if row.Settings != nil {
-			return json.Unmarshal(row.Settings, &opened.Settings)
-		}
-		opened.Settings = settings
-		_, err = tx.ExecContext(ctx, keepSettingsSQL, order.Provider, order.ID, asJSON(settings)) // its row was restored
-		return err
+		return json.Unmarshal(row.Settings, &opened.Settings)
 	})
 	return opened, err
 }

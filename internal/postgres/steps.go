@@ -125,13 +125,17 @@ func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID 
 	return now, time.Duration(row.Wait * float64(time.Second)), err
 }
 
-// An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end.
+// An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end. The commit does not wait for
+// the disk. If PostgreSQL crashes before the end is on disk, the row still shows the attempt as open: an undo then waits for its
+// lease, and Allocate ends what is open.
 const stepEndedSQL = `
+WITH without_waiting AS (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE order_steps SET
     attempts_open = GREATEST(attempts_open - 1, 0),
     state = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $5 ELSE state END,
     problem = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $6 ELSE problem END,
     finished_at = CASE WHEN state NOT IN ('running', 'retrying', 'stopped') THEN finished_at WHEN $5 <> 'retrying' THEN now() END
+FROM without_waiting
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
 const undoEndedSQL = `

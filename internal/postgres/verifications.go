@@ -109,10 +109,17 @@ SELECT COALESCE(min(checked_at), now()) FROM accounts
 WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes > 0
     AND checked_at > now() - $4 * interval '1 second'`
 
+// evidenceSQL counts the Ready accounts only as far as evidence compares their number: up to one more than the failing
+// ones, and up to $5.
 const evidenceSQL = `
-SELECT count(*) FILTER (WHERE strikes > 0 AND checked_at >= $4) AS failing, count(*) FILTER (WHERE checked_at >= $4) AS checked,
-    count(*) AS ready FROM accounts
-WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready'`
+WITH since AS (
+    SELECT count(*) FILTER (WHERE strikes > 0) AS failing, count(*) AS checked FROM accounts
+    WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND checked_at >= $4
+)
+SELECT failing, checked, (SELECT count(*) FROM (
+    SELECT 1 FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready'
+    LIMIT GREATEST(since.failing + 1, $5)) counted) AS ready
+FROM since`
 
 const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1
@@ -286,7 +293,7 @@ SELECT emit_event($1, $2, $3 || '/' || $4, jsonb_build_object('marketplace', $3:
 type evidence struct {
 	Failing int `db:"failing"`
 	Checked int `db:"checked"`
-	Ready   int `db:"ready"` // looked at or not
+	Ready   int `db:"ready"` // looked at or not, see evidenceSQL
 }
 
 // suspicious reports whether so many accounts fail together that the accounts are unlikely to be the cause.
@@ -296,11 +303,13 @@ func (e evidence) suspicious() bool { return e.Failing >= 2 && 2*e.Failing >= e.
 func (e evidence) comparable() bool { return e.Checked > e.Failing || e.Ready == e.Failing }
 
 // enough reports whether as many accounts were checked as a failure makes due.
-func (e evidence) enough() bool { return e.Checked >= min(e.Ready, 1+provision.VerifyNeighbors) }
+func (e evidence) enough() bool { return e.Checked >= min(e.Ready, enoughChecked) }
+
+const enoughChecked = 1 + provision.VerifyNeighbors
 
 // judge reads the evidence. It emits an event when the evidence becomes suspicious, and when it ceases to be.
 func judge(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, since time.Time) (seen evidence, err error) {
-	err = tx.GetContext(ctx, &seen, evidenceSQL, pool.Provider, pool.Marketplace, pool.Environment, since)
+	err = tx.GetContext(ctx, &seen, evidenceSQL, pool.Provider, pool.Marketplace, pool.Environment, since, enoughChecked)
 	if err != nil || !seen.enough() {
 		return seen, err
 	}

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type Event struct {
 	Subject  string          `db:"subject"`
 	At       time.Time       `db:"at"`
 	Data     json.RawMessage `db:"data"`
+	// Of an event about an order: the marketplace of the order; nil: it is about something else.
+	Marketplace *string `db:"marketplace"`
 }
 
 // Types of events about stock.
@@ -53,4 +56,14 @@ type EventFilter struct {
 	Type       string // a type, or a family such as order.*
 	OrdersOnly bool   // only events about orders
 	Limit      int
+}
+
+// Selects reports whether the filter selects an event of the tenant's provider for the tenant, wherever the event is.
+func (f EventFilter) Selects(of Tenant, e Event) bool {
+	family, ofFamily := strings.CutSuffix(f.Type, "*")
+	aboutOrder := strings.HasPrefix(e.Type, "order.")
+	return (f.OrderID == "" || aboutOrder && e.Subject == f.OrderID) &&
+		(f.Type == "" || e.Type == f.Type || ofFamily && strings.HasSuffix(family, ".") && strings.HasPrefix(e.Type, family)) &&
+		(!f.OrdersOnly || aboutOrder) &&
+		(of.Marketplaces == nil || e.Marketplace != nil && of.Includes(*e.Marketplace))
 }
