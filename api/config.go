@@ -129,6 +129,7 @@ type service struct {
 	streams  streamCounter
 	feeds    eventFeeds
 	models   modelCache
+	pools    poolCache
 }
 
 func newService(cfg Config) (*service, error) {
@@ -171,6 +172,7 @@ func newService(cfg Config) (*service, error) {
 		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
 		basePath: strings.TrimSuffix(public.EscapedPath(), "/"),
 		budgets:  budgets{of: map[string]*rate.Limiter{}},
+		pools:    poolCache{seen: map[provision.Pool]time.Time{}},
 		feeds:    eventFeeds{events: cfg.Events, hints: cfg.EventHints, log: cfg.Log},
 	}, nil
 }

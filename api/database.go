@@ -36,6 +36,8 @@ func (d Database) complete() bool {
 
 // Orders are the rows of the orders.
 type Orders interface {
+	// Exists reports whether the order has a row.
+	Exists(ctx context.Context, key provision.OrderKey) (bool, error)
 	// Get reads one order of the tenant. Errors: provision.ErrNotFound.
 	Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error)
 	// List lists at most filter.Limit orders of the tenant, newest first.

@@ -30,12 +30,16 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	hash := order.Request.Hash()
 
 	// An id is unique within the provider, so an order of a marketplace that the key does not see uses it up as well.
-	stored, err := s.Orders.Get(ctx, order.Tenant(), order.ID)
-	if err == nil {
-		return s.again(ctx, stored, stored.RequestHash, hash)
-	}
-	if !errors.Is(err, provision.ErrNotFound) {
+	exists, err := s.Orders.Exists(ctx, order.OrderKey)
+	if err != nil {
 		return nil, err
+	}
+	if exists {
+		stored, err := s.Orders.Get(ctx, order.Tenant(), order.ID)
+		if err != nil {
+			return nil, err
+		}
+		return s.again(ctx, stored, stored.RequestHash, hash)
 	}
 	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
 	switch {

@@ -76,6 +76,72 @@ func TestTheRowDecidesOnceItExists(t *testing.T) {
 	require.Contains(t, w.workflows.orders, provision.OrderKey{Provider: "globex", ID: "done-1"})
 }
 
+// What a POST asks the database: the key, and whether the order has a row.
+func TestANewOrderCostsTwoQueriesAndNoneAfterItsStart(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	queries := &loggedQueries{}
+	w.change(func(c *Config) {
+		c.Orders, c.APIKeys = loggedOrders{c.Orders, queries}, loggedKeys{c.APIKeys, queries}
+		c.Pools, c.Models = loggedPools{c.Pools, queries}, loggedModels{c.Models, queries}
+	})
+	form := map[string]any{"account_model": "SPAM"}
+	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-1", form)), http.StatusAccepted) // learns the pool and the models
+	require.Subset(t, queries.made, []string{"Pools.Exists", "Models.List"})
+	queries.made = nil
+	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-2", form)), http.StatusAccepted)
+	require.Equal(t, []string{"APIKeys.Find", "Orders.Exists"}, queries.made)
+}
+
+type loggedQueries struct{ made []string }
+
+type loggedOrders struct {
+	Orders
+	log *loggedQueries
+}
+
+func (o loggedOrders) Exists(ctx context.Context, key provision.OrderKey) (bool, error) {
+	o.log.made = append(o.log.made, "Orders.Exists")
+	return o.Orders.Exists(ctx, key)
+}
+
+func (o loggedOrders) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
+	o.log.made = append(o.log.made, "Orders.Get")
+	return o.Orders.Get(ctx, of, id)
+}
+
+type loggedKeys struct {
+	APIKeys
+	log *loggedQueries
+}
+
+func (k loggedKeys) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+	k.log.made = append(k.log.made, "APIKeys.Find")
+	return k.APIKeys.Find(ctx, ids...)
+}
+
+type loggedPools struct {
+	Pools
+	log *loggedQueries
+}
+
+func (p loggedPools) Exists(
+	ctx context.Context, of provision.Tenant, marketplace string, environment provision.Environment,
+) (bool, error) {
+	p.log.made = append(p.log.made, "Pools.Exists")
+	return p.Pools.Exists(ctx, of, marketplace, environment)
+}
+
+type loggedModels struct {
+	Models
+	log *loggedQueries
+}
+
+func (m loggedModels) List(ctx context.Context) ([]provision.AccountModel, error) {
+	m.log.made = append(m.log.made, "Models.List")
+	return m.Models.List(ctx)
+}
+
 func TestFiftyIdenticalOrdersAtOnceAreOne(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oapi-codegen/nullable"
@@ -267,11 +268,39 @@ func (s *service) poolRule(
 	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
 		return broken, nil
 	}
-	exists, err := s.Pools.Exists(ctx, callerOf(ctx).Tenant, marketplace, environment)
+	exists, err := s.poolExists(ctx, marketplace, environment)
 	if err != nil || exists {
 		return broken, err
 	}
 	return append(broken, noPool(marketplace, environment)...), nil
+}
+
+// poolsFor is how long a pool is known to exist. A pool is never deleted, but the database may be restored from an older backup.
+const poolsFor = time.Minute
+
+// poolCache keeps when pools were last seen. A pool that does not exist is looked for each time, so a new one works at once.
+type poolCache struct {
+	mu   sync.Mutex
+	seen map[provision.Pool]time.Time
+}
+
+// poolExists reports whether the caller has the pool. It asks the database for each pool at most once a minute.
+func (s *service) poolExists(ctx context.Context, marketplace string, environment provision.Environment) (bool, error) {
+	of := callerOf(ctx).Tenant
+	pool := provision.Pool{Provider: of.Provider, Marketplace: marketplace, Environment: environment}
+	s.pools.mu.Lock()
+	seen, known := s.pools.seen[pool]
+	s.pools.mu.Unlock()
+	if known && of.Includes(marketplace) && s.Now().Sub(seen) < poolsFor {
+		return true, nil
+	}
+	exists, err := s.Pools.Exists(ctx, of, marketplace, environment)
+	if exists {
+		s.pools.mu.Lock()
+		s.pools.seen[pool] = s.Now()
+		s.pools.mu.Unlock()
+	}
+	return exists, err
 }
 
 // noPool is the finding for an unknown pool. It names both fields, because either may be the wrong one.

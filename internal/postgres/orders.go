@@ -201,6 +201,12 @@ func (r orderRow) view() (provision.OrderView, error) {
 	return v, nil
 }
 
+// Exists reports whether the order has a row.
+func (s Orders) Exists(ctx context.Context, key provision.OrderKey) (exists bool, err error) {
+	err = s.db.GetContext(ctx, &exists, `SELECT EXISTS (SELECT 1 FROM orders WHERE provider = $1 AND id = $2)`, key.Provider, key.ID)
+	return exists, err
+}
+
 // Get reads one order of the tenant, and what is known about its password. Errors: provision.ErrNotFound.
 func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
 	var w where
