@@ -135,7 +135,7 @@ type RestoreContacts struct {
 	Written *provision.WrittenContacts `json:"written,omitempty"`
 }
 
-// journaled is an assignment with what tells the order's changes of the account from those of others.
+// journaled is an assignment with what distinguishes the order's changes of the account from those of others.
 type journaled struct {
 	Assignment
 	journal provision.Journal

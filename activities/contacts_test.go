@@ -175,9 +175,9 @@ func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 		first := refusal
 		first.Nth = 1
 		w.sim.Inject(first)
-		w.sim.Inject(awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Throttle, Nth: 2})
+		w.sim.Inject(awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Unavailable, Nth: 2})
 		_, err = once(w, 1, w.acts.SetContacts, inspected.setContacts(w.work()))
-		w.requireFailure(err, provision.CodeThrottled)
+		w.requireFailure(err, provision.CodeAWSUnavailable)
 	})
 }
 

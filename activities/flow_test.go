@@ -316,7 +316,8 @@ func TestErrorsContainNoPersonalData(t *testing.T) {
 	texts := []string{w.password()}
 	for _, kind := range []awssim.Fault{{Kind: awssim.AccessDenied}, {Kind: awssim.Throttle},
 		{Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: "bob@customer.example +49 30 1234 Alice Customer " + texts[0]}} {
-		for _, operation := range []string{"GetContactInformation", "GetUser", "ListAccountAliases", "GetBucketTagging", "GetAccountPasswordPolicy"} {
+		for _, operation := range []string{"GetContactInformation", "GetUser", "ListAccountAliases", "GetBucketTagging",
+			"GetAccountPasswordPolicy"} {
 			f := kind
 			f.Operation = operation
 			remove := w.sim.Inject(f)

@@ -3,7 +3,6 @@ package activities
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -262,9 +261,6 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 		if foreign.elsewhere != nil {
 			w.updateOther(func(a *awssim.Account) { foreign.elsewhere(w, a) })
 		}
-		if foreign.after != "" {
-			w.appearsAfter(foreign)
-		}
 		return w, d
 	}
 	for _, foreign := range foreigners {
@@ -296,19 +292,6 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 			}
 		}
 	}
-}
-
-// appearsAfter puts the foreign thing into the account at the moment at which the order has just not seen it.
-func (w *fixture) appearsAfter(foreign foreigner) {
-	var once sync.Once
-	w.onRequest(func(operation, _ string) {
-		if operation == foreign.after {
-			once.Do(func() {
-				w.edit(func(a *awssim.Account) { foreign.race(w, a) })
-				w.start = string(w.sim.Snapshot(accountID))
-			})
-		}
-	})
 }
 
 func onePerOperation(calls []awssim.Fault) []awssim.Fault {
@@ -398,8 +381,6 @@ type foreigner struct {
 	writes    int                                 // how many changing calls it makes until then
 	put       func(w *fixture, a *awssim.Account) // into the order's account, after its inspection
 	elsewhere func(w *fixture, a *awssim.Account) // into the other account
-	after     string                              // race happens right after a call of this operation
-	race      func(w *fixture, a *awssim.Account) // as put
 	changes   []func(*initialState)
 	unproven  int // how much the undo cannot prove to be clean, and says so
 }
@@ -420,26 +401,26 @@ func put[T any](things *map[string]T, name string, thing T) {
 }
 
 var (
-	foreignExport = foreigner{name: "a data export", code: provision.CodeResourceNotOurs, writes: 11,
+	foreignExport = foreigner{name: "a data export", code: provision.CodeResourceNotOurs, writes: 12,
 		put: func(w *fixture, a *awssim.Account) {
 			e := simExport("HEALTHY")
 			e.Tags = notOurTags
 			put(&a.Exports, w.w.reportName(), e)
 		}}
-	foreignReport = foreigner{name: "a legacy report", code: provision.CodeResourceNotOurs, writes: 11,
+	foreignReport = foreigner{name: "a legacy report", code: provision.CodeResourceNotOurs, writes: 12,
 		changes: []func(*initialState){legacyReport}, put: func(w *fixture, a *awssim.Account) {
 			r := simReport("SUCCESS")
 			r.Tags = notOurTags
 			put(&a.Reports, w.w.reportName(), r)
 		}}
-	foreignBucket = foreigner{name: "a bucket", code: provision.CodeResourceNotOurs, writes: 8, put: func(w *fixture, a *awssim.Account) {
+	foreignBucket = foreigner{name: "a bucket", code: provision.CodeResourceNotOurs, writes: 9, put: func(w *fixture, a *awssim.Account) {
 		put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1", Tags: notOurTags})
 	}}
 	foreigners = []foreigner{
-		{name: "a user", code: provision.CodeUserNameTaken, writes: 1, after: "GetUser", race: foreignUser},
+		{name: "a user", code: provision.CodeUserNameTaken, writes: 1, put: foreignUser},
 		{name: "an alias elsewhere", code: provision.CodeAliasTaken, writes: 8,
 			elsewhere: func(w *fixture, a *awssim.Account) { a.Alias = w.w.Request.AccountAlias }},
-		{name: "a bucket elsewhere", code: provision.CodeResourceNotOurs, writes: 8, unproven: 1, elsewhere: func(w *fixture, a *awssim.Account) {
+		{name: "a bucket elsewhere", code: provision.CodeResourceNotOurs, writes: 9, unproven: 1, elsewhere: func(w *fixture, a *awssim.Account) {
 			put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1"})
 		}},
 		foreignBucket, foreignExport, foreignReport,

@@ -177,10 +177,10 @@ func TestAnAttemptThatIsLostSetsTheSamePassword(t *testing.T) {
 	}
 }
 
-// The process is killed between storing the password and sending it, and after AWS has it.
+// The process is killed before it stores the password, and after AWS has it.
 func TestAProcessThatDiesLeavesNoLinkToAPasswordThatDoesNotWork(t *testing.T) {
 	t.Parallel()
-	for _, operation := range []string{"GetLoginProfile", "GetAccountPasswordPolicy", "UpdateLoginProfile"} {
+	for _, operation := range []string{"GetLoginProfile", "UpdateLoginProfile"} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)

@@ -1,7 +1,9 @@
 package activities
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 
 	"go.temporal.io/sdk/activity"
 
@@ -36,10 +38,24 @@ type Woken struct {
 	Orders []provision.OrderKey `json:"orders,omitempty"`
 }
 
+// Opened is the result of OpenOrder.
+type Opened struct {
+	Settings  provision.PoolSettings `json:"settings"`            // of the order
+	Corrected *provision.Request     `json:"corrected,omitempty"` // the request after its corrections; nil: as it was placed
+	provision.OrderStatus
+}
+
 // OpenOrder creates the order's row, or finds it.
-func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error) {
-	opened, err := a.Orders.Open(ctx, order)
-	return opened, conclude(ctx, err, provision.StepClaim)
+func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (Opened, error) {
+	row, err := a.Orders.Open(ctx, order)
+	if err != nil {
+		return Opened{}, conclude(ctx, err, provision.StepClaim)
+	}
+	opened := Opened{Settings: row.Settings, OrderStatus: row.OrderStatus}
+	if !bytes.Equal(row.Request.Hash(), order.Request.Hash()) {
+		opened.Corrected = &row.Request
+	}
+	return opened, nil
 }
 
 // ClaimAccount assigns the oldest Ready account of the pool to the order, or puts the order in the queue. A
@@ -137,15 +153,27 @@ func (a *Activities) CloseOrder(ctx context.Context, in provision.OrderClosing) 
 	return Woken{woken}, conclude(ctx, err, provision.StepCompare)
 }
 
-// Allocate completes the order and gives the account to the customer in one transaction: the point of no return. It returns the order's
-// result; a repeat returns the first one.
-func (a *Activities) Allocate(ctx context.Context, in Allocation) (provision.Result, error) {
-	if err := a.Orders.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
-		return provision.Result{}, conclude(ctx, err, provision.StepAllocate)
+// Allocated is the result of Allocate.
+type Allocated struct {
+	Before *provision.Result `json:"before,omitempty"` // with which an earlier call has completed the order; nil: with the same
+}
+
+// Allocate completes the order and gives the account to the customer in one transaction: the point of no return. A repeat keeps the
+// result of the first call.
+func (a *Activities) Allocate(ctx context.Context, in Allocation) (allocated Allocated, err error) {
+	if err = a.Orders.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
+		return allocated, conclude(ctx, err, provision.StepAllocate)
 	}
 	completed, err := a.Orders.Status(ctx, in.Order)
 	if err != nil || completed.Result == nil {
-		return in.Result, conclude(ctx, err, provision.StepAllocate)
+		return allocated, conclude(ctx, err, provision.StepAllocate)
 	}
-	return *completed.Result, nil
+	given, err := json.Marshal(in.Result)
+	if err != nil {
+		return allocated, conclude(ctx, err, provision.StepAllocate)
+	}
+	if kept, err := json.Marshal(completed.Result); err != nil || !bytes.Equal(given, kept) {
+		allocated.Before = completed.Result
+	}
+	return allocated, nil
 }

@@ -149,13 +149,14 @@ func TestReportQuota(t *testing.T) {
 func TestALostReplyForTheLastReportOfTheQuota(t *testing.T) {
 	t.Parallel()
 	for operation, c := range map[string]struct {
-		kind func(*initialState)
-		code string
+		kind       func(*initialState)
+		code, list string
 	}{
-		"PutReportDefinition": {legacyReport, "ReportLimitReachedException"},
-		"CreateExport":        {func(*initialState) {}, "ServiceQuotaExceededException"},
+		"PutReportDefinition": {legacyReport, "ReportLimitReachedException", "DescribeReportDefinitions"},
+		"CreateExport":        {func(*initialState) {}, "ServiceQuotaExceededException", "ListExports"},
 	} {
-		w := setup(t, eventually, c.kind, func(from *initialState) { from.sim.Delay = 300 * time.Millisecond })
+		w := setup(t, c.kind, func(from *initialState) { from.timings.VisibleFor = 5 * time.Second })
+		w.sim.Inject(awssim.Fault{Operation: c.list, Times: 3, Kind: awssim.StaleRead})
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 2, Kind: awssim.Error, Code: c.code, Status: 400})
 		report, err := run(w, w.acts.SetUpReport, SetUpReport{Work: w.work()})

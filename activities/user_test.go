@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"strings"
 	"sync"
 	"testing"
 
@@ -283,4 +284,43 @@ func TestTheUserHasTheBoundaryAndPoliciesOfThePool(t *testing.T) {
 		failure := w.requireFailure(err, provision.CodePermissionMissing)
 		require.Contains(t, failure.Reason, "iam:AttachUserPolicy")
 	})
+}
+
+// AWS gives the same answer for a policy and for a user that does not exist.
+func TestAPolicyIsNotBlamedForAUserThatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, quick)
+	w.sim.Inject(awssim.Fault{Operation: "AttachUserPolicy", Kind: awssim.Error, Code: "NoSuchEntity", Status: 404})
+	w.onRequest(func(operation, _ string) {
+		if operation == "CreateUser" {
+			w.edit(func(a *awssim.Account) { delete(a.Users, "alice") })
+		}
+	})
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
+	failure := w.requireFailure(err, provision.CodeNotYetVisible)
+	require.Equal(t, "NoSuchEntity", failure.AWSCode)
+}
+
+// An earlier attempt attached a policy of settings that an operator has changed since. The first list does not show it yet.
+func TestAPolicyOfEarlierSettingsIsDetachedAsSoonAsAWSShowsIt(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(from *initialState) { from.w.Settings.UserPolicyARNs = nil })
+	_, err := once(w, 1, w.acts.CreateUser, w.work())
+	require.NoError(t, err)
+	w.edit(func(a *awssim.Account) {
+		user := a.Users["alice"]
+		user.AttachedPolicies = append(user.AttachedPolicies, readOnly)
+		a.Users["alice"] = user
+	})
+	lists := 0
+	w.proxy.alter(alterations{"ListAttachedUserPolicies": rewrite(func(body string) string {
+		if lists++; lists == 1 {
+			return strings.Replace(body, readOnly, changePassword, 1)
+		}
+		return body
+	})})
+	_, err = once(w, 2, w.acts.CreateUser, w.work())
+	require.NoError(t, err)
+	require.Equal(t, []string{changePassword}, w.account().Users["alice"].AttachedPolicies)
+	require.Equal(t, 4, lists, "not shown, shown and detached, and twice without it")
 }

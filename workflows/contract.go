@@ -26,7 +26,7 @@ const (
 
 // Names in Temporal of the activities whose results are read from histories.
 const (
-	OpenOrderName      = "OpenOrder"      // writes an order's row; returns a provision.OpenedOrder
+	OpenOrderName      = "OpenOrder"      // writes an order's row; returns an activities.Opened
 	RereadSettingsName = "RereadSettings" // returns provision.PoolSettings
 )
 

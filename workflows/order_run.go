@@ -19,16 +19,17 @@ type orderRun struct {
 	account  *held                 // the account that the order holds; nil: none
 	kept     *provision.Assignment // what the undo of RemoveLeftovers works from; nil: what the database has
 
-	questions []*question         // what must be answered before the work goes on
-	showing   workflow.Mutex      // is held while the order's state is brought in line with the questions
-	reentered bool                // the order has once tried automatically to enter its account again
-	stopped   *stopError          // why someone stopped the work; nil: no one did
-	stopWork  workflow.CancelFunc // cancels the wait for an account or the work in it; nil: before the first wait
-	undoing   *undoing            // the undo that runs; nil: none
+	questions  []*question         // what must be answered before the work goes on
+	correcting workflow.Mutex      // is held while a correction is recorded
+	showing    workflow.Mutex      // is held while the order's state is brought in line with the questions
+	reentered  bool                // the order has once tried automatically to enter its account again
+	stopped    *stopError          // why someone stopped the work; nil: no one did
+	stopWork   workflow.CancelFunc // cancels the wait for an account or the work in it; nil: before the first wait
+	undoing    *undoing            // the undo that runs; nil: none
 }
 
 func newOrderRun(ctx workflow.Context, order provision.Order) *orderRun {
-	return &orderRun{ordered: order, order: order, showing: workflow.NewMutex(ctx)}
+	return &orderRun{ordered: order, order: order, correcting: workflow.NewMutex(ctx), showing: workflow.NewMutex(ctx)}
 }
 
 // phase is how far a run is. The update handlers decide by the phase what they accept.

@@ -109,7 +109,10 @@ func (r *orderRun) open(ctx workflow.Context) error {
 		r.enter(closing)
 		return err
 	}
-	r.settings, r.order.Request = opened.Settings, opened.Request
+	r.settings = opened.Settings
+	if opened.Corrected != nil {
+		r.order.Request = *opened.Corrected
+	}
 	return nil
 }
 
@@ -118,12 +121,17 @@ func (r *orderRun) allocate(ctx workflow.Context) (provision.Result, error) {
 	r.enter(completing)
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	a := r.account
-	result, err := callDatabase(ctx, "Allocate account "+a.ID, acts.Allocate, activities.Allocation{
-		Order: r.order.OrderKey, AccountID: a.ID, Result: r.result(workflow.Now(ctx))})
-	if err == nil {
-		announce(ctx, provision.Completed, "", "Account `"+a.ID+"` is the customer's.")
+	result := r.result(workflow.Now(ctx))
+	allocated, err := callDatabase(ctx, "Allocate account "+a.ID, acts.Allocate, activities.Allocation{
+		Order: r.order.OrderKey, AccountID: a.ID, Result: result})
+	if err != nil {
+		return provision.Result{}, err
 	}
-	return result, err
+	if allocated.Before != nil {
+		result = *allocated.Before
+	}
+	announce(ctx, provision.Completed, "", "Account `"+a.ID+"` is the customer's.")
+	return result, nil
 }
 
 // ending is how the work on an account ended without success.

@@ -98,9 +98,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	var a *activities.Activities
 	w := &activityScript{stock: 1, request: theOrder.Request, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
-	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {
-		return provision.OpenedOrder{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
-			Settings: settings}, w.did("OpenOrder")
+	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (activities.Opened, error) {
+		return activities.Opened{OrderStatus: w.opened, Settings: settings}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
 		if err := w.did("ClaimAccount"); err != nil {
@@ -144,13 +143,13 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.EnableSignIn) (struct{}, error) {
 		return struct{}{}, w.did("EnableSignIn")
 	})
-	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result,
+	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (activities.Allocated,
 		error) {
 		if err := w.did("Allocate"); err != nil {
-			return provision.Result{}, err
+			return activities.Allocated{}, err
 		}
 		w.result = &in.Result
-		return in.Result, nil
+		return activities.Allocated{}, nil
 	})
 	env.OnActivity(a.DisableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone,
 		error) {

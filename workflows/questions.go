@@ -53,6 +53,11 @@ func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	case !inTime:
 		return noOneAnswered(failure, patience)
 	}
+	// A correction that came with the answer is recorded before the step reads the request.
+	if err := r.correcting.Lock(ctx); err != nil {
+		return err
+	}
+	r.correcting.Unlock()
 	return r.showQuestions(ctx)
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/proto"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
@@ -79,6 +80,27 @@ func TestRunsInProgressSurviveThisVersion(t *testing.T) {
 				require.NoError(t, replay(t, file, func(r worker.WorkflowRegistry) { productworker.RegisterWorkflows(r) }))
 			})
 		}
+	}
+}
+
+// What an order adds to its history decides what it costs Temporal, its database and every replay. The input of an activity names the
+// order and the account; the database has the rest.
+func TestAnOrdinaryOrderHasASmallHistory(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"completed-new-report", "completed-existing-report", "completed-new-legacy-report"} {
+		text, err := os.ReadFile("testdata/histories/" + file + ".json")
+		require.NoError(t, err)
+		history, err := client.HistoryFromJSON(bytes.NewReader(text), client.HistoryJSONOptions{})
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(history.Events), 46, file)
+		size := 0
+		for _, event := range history.Events {
+			size += proto.Size(event)
+			for _, input := range event.GetActivityTaskScheduledEventAttributes().GetInput().GetPayloads() {
+				require.LessOrEqual(t, len(input.Data), 700, "%s: input of event %d", file, event.EventId)
+			}
+		}
+		require.LessOrEqual(t, size, 14_000, file)
 	}
 }
 

@@ -378,8 +378,7 @@ func (s modelActivities) CompareWithJournal(ctx context.Context, in activities.C
 	}
 	left(now.Users[o.Request.IAMUserName].Nonce == o.Nonce, "the IAM user of the order still exists")
 	left(now.Alias != in.Journal.Alias, "the alias is not the earlier one")
-	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Work: in.Work, Journal: in.Journal,
-		Written: in.Written})
+	primary, alternates, notes := s.contactsFound(activities.RestoreContacts(in))
 	left(primary, "the primary contact still has the ordered name")
 	for _, kind := range alternates {
 		left(true, "the "+kind+" contact is still the ordered one")

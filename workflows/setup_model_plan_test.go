@@ -329,9 +329,6 @@ func (w *orderModel) update(i int, name string, in any) {
 	w.env.UpdateWorkflow(name, fmt.Sprint("update-", i), &testsuite.TestUpdateCallback{
 		OnAccept: func() {
 			w.accepted[name]++
-			if c, corrected := in.(workflows.Correction); corrected {
-				w.wanted = c.Fields.Apply(w.wanted)
-			}
 		},
 		OnReject: func(err error) {
 			w.rejections = append(w.rejections, i)
@@ -341,6 +338,9 @@ func (w *orderModel) update(i int, name string, in any) {
 		},
 		OnComplete: func(_ any, err error) {
 			w.answered[name]++
+			if c, corrected := in.(workflows.Correction); corrected && err == nil {
+				w.wanted = c.Fields.Apply(w.wanted)
+			}
 			app, isApp := errors.AsType[*temporal.ApplicationError](err)
 			switch {
 			case err == nil:

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -52,12 +53,13 @@ func (r *orderRun) awaitHandlers(ctx workflow.Context) {
 }
 
 func (r *orderRun) checkCorrection(c Correction) error {
-	if len(r.questions) == 0 {
+	open := slices.DeleteFunc(slices.Clone(r.questions), func(q *question) bool { return q.answered })
+	if len(open) == 0 {
 		return refuse(provision.CodeNotAsked, "", "the order does not wait for a correction")
 	}
 	asked := map[string]bool{}
 	var names []string
-	for _, q := range r.questions {
+	for _, q := range open {
 		for _, field := range provision.AskedFields(q.failure) {
 			if !asked[field] {
 				asked[field] = true
@@ -83,14 +85,22 @@ func (r *orderRun) checkCorrection(c Correction) error {
 	return nil
 }
 
-// correct replaces fields of the request and answers the questions that asked for them.
+// correct replaces fields of the request and answers the questions that asked for them. One correction at a time: the steps read the
+// request from the order's row, which must have what the last correction said.
 func (r *orderRun) correct(ctx workflow.Context, c Correction) error {
-	r.order.Request = c.Fields.Apply(r.order.Request)
+	if err := r.correcting.Lock(ctx); err != nil {
+		return err
+	}
+	defer r.correcting.Unlock()
+	if err := r.checkCorrection(c); err != nil { // another one was recorded since
+		return err
+	}
 	c.By.ID = workflow.GetCurrentUpdateInfo(ctx).ID
-	corrected := activities.Corrected{Order: r.order.OrderKey, Request: r.order.Request, By: c.By}
+	corrected := activities.Corrected{Order: r.order.OrderKey, Request: c.Fields.Apply(r.order.Request), By: c.By}
 	if err := execDatabase(ctx, "Correct order", acts.Correct, corrected); err != nil {
 		return err
 	}
+	r.order.Request = corrected.Request
 	for _, q := range r.questions {
 		q.answered = q.answered || c.Fields.Answers(q.failure)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // WatchStock checks the stock of all pools once. Its result lists for the Web UI the events that it raised. It also wakes the orders
-// that have an account and have not begun with it, because the signal that told them was lost.
+// that have an account and have not begun with it, because their signal was lost.
 func WatchStock(ctx workflow.Context) (provision.StockWatch, error) {
 	woken, err := callLocal(ctx, watching, "Match stock that no one has matched", acts.MatchStock)
 	if err != nil {

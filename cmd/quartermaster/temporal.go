@@ -40,6 +40,7 @@ func connectTemporal(e *env, ring *secrets.Ring, connect func(client.Options) (c
 		return temporalConnection{}, fmt.Errorf("reading the TEMPORAL_* variables: %w", err)
 	}
 	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
+	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{} // sealed payloads cannot be compressed
 	options.Logger = temporallog.NewStructuredLogger(e.log)
 	if ring != nil {
 		options.DataConverter, options.FailureConverter = secrets.Converters(ring)

@@ -140,13 +140,13 @@ func (r *stockroom) fill(ctx context.Context, accounts int) error {
 
 // insertOrdersSQL adds the accepted orders <prefix>0 to <prefix>n-1.
 const insertOrdersSQL = `
-INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at)
-SELECT $1, $3::text || n, $2, 'production', '{}', '', now() FROM generate_series(0, $4::int - 1) n`
+INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, settings, created_at)
+SELECT $1, $3::text || n, $2, 'production', '{}', '', '{}', now() FROM generate_series(0, $4::int - 1) n`
 
 // insertWaitingSQL adds orders that wait.
 const insertWaitingSQL = `
-INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at, state, step, queue_position)
-SELECT $1, 'waiting-' || n, $2, 'production', '{}', '', now(), 'waiting_for_account', 'claim_account', nextval('orders_queue')
+INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, settings, created_at, state, step, queue_position)
+SELECT $1, 'waiting-' || n, $2, 'production', '{}', '', '{}', now(), 'waiting_for_account', 'claim_account', nextval('orders_queue')
 FROM generate_series(0, $3::int - 1) n`
 
 // claim lets n orders claim an account each, one after the other.

@@ -35,8 +35,8 @@ func (s *servers) pgbenchScript(ctx context.Context, r *stockroom) (*pgbench, er
 	if err != nil {
 		return nil, err
 	}
-	server, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.PIDs(stack.PartPostgres)[0]))
-	if err != nil {
+	var programs string
+	if err := s.measures.GetContext(ctx, &programs, `SELECT setting FROM pg_config WHERE name = 'BINDIR'`); err != nil {
 		return nil, err
 	}
 	log, err := s.logged(ctx, r, func(store *postgres.DB) error {
@@ -47,7 +47,7 @@ func (s *servers) pgbenchScript(ctx context.Context, r *stockroom) (*pgbench, er
 		return nil, err
 	}
 	b := &pgbench{
-		program: filepath.Join(filepath.Dir(server), "pgbench"), address: address, script: filepath.Join(s.Dir, r.name+".pgbench"),
+		program: filepath.Join(programs, "pgbench"), address: address, script: filepath.Join(s.Dir, r.name+".pgbench"),
 	}
 	return b, os.WriteFile(b.script, []byte(pgbenchScript(log)), 0o600)
 }

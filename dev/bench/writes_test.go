@@ -4,21 +4,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"quartermaster/dev/stack"
-	"quartermaster/internal/postgres/pgtest"
 )
 
 // Transactions count when they change orders or accounts, and all bytes count.
 func TestWritesAreReadFromTheLog(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	server, err := pgtest.Start(ctx, pgtest.Options{Settings: settings})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop()) })
-	s := &servers{Playground: &stack.Playground{Stack: &stack.Stack{Database: server.URL("postgres")}}}
-	t.Cleanup(func() { require.NoError(t, s.close()) })
-	require.NoError(t, s.connect(ctx, Options{}))
+	ctx, s := t.Context(), setup(t)
 	s.product.MustExec(`CREATE TABLE orders (id int); CREATE TABLE order_steps (id int); CREATE TABLE processes (id int)`)
 	s.measures.MustExec(`CREATE DATABASE temporal`)
 

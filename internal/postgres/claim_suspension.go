@@ -21,9 +21,8 @@ WITH pool AS (
     SELECT COALESCE(a.set_aside_at >= a.claimed_at, false) AS refused
     FROM pool JOIN accounts a ON a.claimed_at > GREATEST(pool.resumed_at, now() - $6 * interval '1 second')
     WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3
-      AND (a.status <> 'provisioning' OR EXISTS (SELECT 1 FROM order_steps s
-          WHERE s.provider = a.provider AND s.order_id = a.order_id AND s.account_id = a.id AND s.step = 'inspect_account'
-              AND s.state = 'done'))
+      AND (a.status <> 'provisioning' OR (SELECT s.state = 'done' FROM order_steps s
+          WHERE s.provider = a.provider AND s.order_id = a.order_id AND s.account_id = a.id AND s.step = 'inspect_account'))
 )
 SELECT pool.suspended, (SELECT count(*) FROM tried) AS tried, (SELECT count(*) FROM tried WHERE refused) AS refused,
        COALESCE((SELECT o.refused_by FROM orders o WHERE o.provider = $1 AND o.id = $4 AND o.refused_at > pool.resumed_at

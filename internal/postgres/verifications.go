@@ -264,8 +264,9 @@ func (a *applied) invalidate(ctx context.Context, tx *sqlx.Tx, since time.Time) 
 
 const verifyNeighborsSQL = `
 UPDATE accounts SET verify_at = now()
-WHERE id IN (SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
-             AND (checked_at IS NULL OR checked_at < now()) ORDER BY checked_at NULLS FIRST, added_seq LIMIT $4)`
+WHERE id = ANY(ARRAY(
+    SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
+        AND (checked_at IS NULL OR checked_at < now()) ORDER BY checked_at NULLS FIRST, added_seq LIMIT $4))`
 
 // verifyNeighbors makes the verification of some other Ready accounts of the pool due at once.
 func verifyNeighbors(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {

@@ -109,9 +109,9 @@ var meanings = map[Kind]meaning{
 	KindPasswordKept: {Broken, "check whether the account still has the order's IAM user; " +
 		"then set sealed to NULL in order_passwords"},
 	KindOrderOverdue:  {Warning, "read the order's steps and its problem. Check that the workers run and that AWS answers"},
-	KindStockNotGiven: {Stuck, workersRun + "The order's workflow also looks for stock automatically within 15 minutes"},
+	KindStockNotGiven: {Stuck, workersRun + "The schedule watch-stock also gives such stock out, every minute"},
 	KindStopNotHeard:  {Stuck, workersRun + "The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
-	KindOrderNotWoken: {Warning, workersRun + "The order's workflow also looks for its account automatically within 15 minutes"},
+	KindOrderNotWoken: {Warning, workersRun + "The schedule watch-stock also wakes such orders, every minute"},
 	KindClaimsSuspended: {Stuck, "check the service's own AWS identity " +
 		"(may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that are set aside. " +
 		"Claims resume automatically when an account of the pool passes its verification"},

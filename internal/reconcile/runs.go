@@ -26,7 +26,7 @@ type Run struct {
 type Story struct {
 	Order    provision.Order          // as it was placed
 	Requests []provision.Request      // the request as it was placed, and after each correction
-	Settings []provision.PoolSettings // the settings of the pool, each time that the run has read them anew
+	Settings []provision.PoolSettings // the settings of the pool, each time that the run has read them
 	Failure  *provision.Failure       // why the run failed, if the history says so
 	Result   *provision.Result        // of a run that completed
 }

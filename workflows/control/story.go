@@ -11,6 +11,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/temporal"
 
+	"quartermaster/activities"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 	"quartermaster/workflows"
@@ -81,7 +82,7 @@ func (s *storyReader) addSettings(activity string, result *commonpb.Payloads) er
 	var settings provision.PoolSettings
 	switch activity {
 	case workflows.OpenOrderName:
-		var opened provision.OpenedOrder
+		var opened activities.Opened
 		if err := s.open(result, &opened); err != nil {
 			return err
 		}
