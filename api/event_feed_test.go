@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,7 +111,7 @@ func TestAnEventIsReadOnceForAllStreamsOfAProvider(t *testing.T) {
 		hints <- "acme"
 		wanted = append(wanted, i)
 	}
-	for _, r := range append(all, nordic) {
+	for _, r := range slices.Concat(all, []*reader{nordic}) {
 		require.Eventually(t, func() bool { return len(r.events(t)) == events }, 20*time.Second, time.Millisecond)
 		require.Equal(t, wanted, r.events(t))
 	}

@@ -165,11 +165,19 @@ const setBackSQL = `
 INSERT INTO callback_positions AS l (provider, through) SELECT w.provider, -1 FROM webhooks w WHERE w.id = $1 AND w.kind = 'callback'
 ON CONFLICT (provider) DO UPDATE SET through = LEAST(l.through, (SELECT position FROM webhooks WHERE id = $1)) - 1`
 
+// dueWebhooksSQL goes through webhook_deliveries_head from one webhook to the next, so it reads one delivery of each,
+// however many are pending.
 const dueWebhooksSQL = `
-SELECT w.provider, w.id FROM webhooks w JOIN (
-    SELECT DISTINCT ON (d.webhook_id) d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending'
-        ORDER BY d.webhook_id, d.in_order, d.event_seq
-) head ON head.webhook_id = w.id
+WITH RECURSIVE head AS (
+    (SELECT webhook_id, next_attempt_at FROM webhook_deliveries WHERE state = 'pending'
+     ORDER BY webhook_id, in_order, event_seq LIMIT 1)
+    UNION ALL
+    SELECT next.webhook_id, next.next_attempt_at FROM head CROSS JOIN LATERAL (
+        SELECT d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending' AND d.webhook_id > head.webhook_id
+        ORDER BY d.webhook_id, d.in_order, d.event_seq LIMIT 1
+    ) next
+)
+SELECT w.provider, w.id FROM head JOIN webhooks w ON w.id = head.webhook_id
 WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp()
   AND ` + hasSecret + ` ORDER BY w.provider, w.id`
 

@@ -13,6 +13,13 @@ const (
 	StockSQL            = stockSQL
 	OrderCountsSQL      = orderCountsSQL
 	OrdersInProgressSQL = ordersInProgressSQL
+	DueWebhooksSQL      = dueWebhooksSQL
+	HeadSQL             = headSQL
+	EventsSQL           = eventsSQL
+	BehindSQL           = behindSQL
+	CallbacksBehindSQL  = callbacksBehindSQL
+	PurgeEventsSQL      = purgeEventsSQL
+	PurgeDeliveriesSQL  = purgeDeliveriesSQL
 )
 
 var FoldCountsSQL = foldCountsSQL

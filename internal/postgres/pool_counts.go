@@ -106,7 +106,8 @@ func (s Reconciliation) countDifferences(ctx context.Context) (found []reconcile
 	if more := len(differences) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("and %d more", more))
 	}
-	return []reconcile.Finding{reconcile.New(reconcile.KindCountsDiffer, provision.OrderKey{}, "", time.Time{}, strings.Join(named, "; "))}, nil
+	differ := reconcile.New(reconcile.KindCountsDiffer, provision.OrderKey{}, "", time.Time{}, strings.Join(named, "; "))
+	return []reconcile.Finding{differ}, nil
 }
 
 // repairCountsSQL corrects pool_counts by adding rows, as every other transaction does. So it may run at any time.

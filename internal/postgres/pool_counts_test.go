@@ -104,7 +104,8 @@ func TestCountsCostTheSameHoweverManyAccountsThereAre(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	around(t, db, `INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, added_seq)
-		OVERRIDING SYSTEM VALUE SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', CASE i % 2 WHEN 0 THEN 'ECAM' ELSE 'SPAM' END, '',
+		OVERRIDING SYSTEM VALUE
+		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', CASE i % 2 WHEN 0 THEN 'ECAM' ELSE 'SPAM' END, '',
 			i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, i
 		FROM generate_series(1, 100000) i`)
 	queue(t, db, "any", "", 5000)

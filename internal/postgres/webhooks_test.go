@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -503,4 +504,40 @@ func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
 	require.Empty(t, next(t, store, key))
 	other := provision.WebhookKey{Provider: "other", ID: key.ID}
 	require.ErrorIs(t, store.Deliveries.Replay(ctx, "test", other, since), provision.ErrNotFound)
+}
+
+// What deliveries ask again and again costs the same however many events and deliveries there are.
+func TestDeliveriesCostTheSameHoweverManyArePending(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key, busy := createWebhook(t, store), createWebhook(t, store)
+	around(t, db, fmt.Sprintf(`INSERT INTO events (provider, type, subject, data)
+		SELECT 'acme', 'stock.low', 'x', '{}' FROM generate_series(1, 100000) i;
+		INSERT INTO webhook_deliveries (webhook_id, event_seq) SELECT '%s', seq FROM events;
+		UPDATE webhooks SET position = (SELECT max(seq) FROM events)`, busy.ID))
+	emit(t, db, "acme", "stock.low", "one more")
+	db.MustExec(`VACUUM ANALYZE`)
+	for name, c := range map[string]struct {
+		query string
+		args  []any
+	}{
+		"the webhooks that are due": {postgres.DueWebhooksSQL, []any{""}},
+		"what a webhook is sent":    {postgres.HeadSQL, []any{"acme", busy.ID}},
+		"the events of a stream":    {postgres.EventsSQL, []any{"acme", 99_990, 1 << 40, "", "", false, nil, 100}},
+		"the webhooks that wait":    {postgres.BehindSQL, []any{"acme", 1 << 40}},
+		"the callbacks that wait":   {postgres.CallbacksBehindSQL, []any{"acme", 99_990, 1 << 40}},
+		"the purge of events":       {postgres.PurgeEventsSQL, []any{86400, 500}},
+		"the purge of deliveries":   {postgres.PurgeDeliveriesSQL, []any{86400, 86400, 500}},
+	} {
+		var text []byte
+		tx := db.MustBeginTx(ctx, nil)
+		require.NoError(t, tx.QueryRowContext(ctx, `EXPLAIN (ANALYZE, FORMAT JSON) `+c.query, c.args...).Scan(&text), name)
+		require.NoError(t, tx.Rollback())
+		var plans []struct{ Plan map[string]any }
+		require.NoError(t, json.Unmarshal(text, &plans))
+		require.LessOrEqual(t, touched(plans[0].Plan), 200.0, "%s: %s", name, text)
+	}
+	due, err := store.Deliveries.DueWebhooks(ctx, "acme")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []provision.WebhookKey{key, busy}, due)
 }
