@@ -57,8 +57,8 @@ bench-million: postgres ## measure what depends on the number of accounts, with 
 	@$(BENCH) --million $(if $(WRITE),--write ../docs)
 
 .PHONY: soak
-soak: postgres ## run orders for an hour, or QM_SOAK_MINUTES, and measure whether memory grows; WRITE=1 as in bench
-	@$(BENCH) --soak $(if $(WRITE),--write ../docs)
+soak: postgres ## run orders for an hour, or MINUTES, and measure whether memory grows; WRITE=1 as in bench
+	@$(BENCH) --soak $(if $(MINUTES),--soak-minutes $(MINUTES)) $(if $(WRITE),--write ../docs)
 
 .PHONY: lint
 lint: ## run all static checks: linters, formatting, dead code, tidy modules, generated code, documents, secrets, vulnerabilities

@@ -17,8 +17,8 @@ import (
 type bench struct {
 	Quick       bool     `xor:"size" help:"Measure in two minutes what hardly depends on the machine, and compare it with what is expected."`
 	Million     bool     `xor:"size" help:"Measure what depends on the number of accounts, with a million of them."`
-	Soak        bool     `xor:"size" help:"Run orders for an hour, or QM_SOAK_MINUTES, and measure whether memory grows."`
-	SoakMinutes int      `hidden:"" env:"QM_SOAK_MINUTES" default:"60"`
+	Soak        bool     `xor:"size" help:"Run orders for an hour, or --soak-minutes, and measure whether memory grows."`
+	SoakMinutes int      `help:"How long the soak takes." default:"60"`
 	Only        []string `help:"Measure only these." placeholder:"NAME"`
 	Scale       float64  `help:"Measure so much less or more of everything, for a first look." default:"1"`
 	Profile     string   `help:"Folder for profiles: expensive SQL statements, and CPU profiles by perf." type:"path" placeholder:"FOLDER"`
