@@ -182,8 +182,8 @@ func (c *conn) bound(ctx context.Context) (done func()) {
 // failover.
 var errReadOnly = errors.New("the server does not let us write")
 
-// seen marks the connection as unusable when the error of a statement says that the server accepts no writes. database/sql then discards it, and
-// the next connection leads to the server that is the primary now.
+// seen marks the connection as unusable when the error of a statement says that the server accepts no writes.
+// database/sql then discards it, and the next connection leads to the server that is the primary now.
 func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	refusal := pq.As(err)
 	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {

@@ -80,12 +80,16 @@ func TestTheLookForLostSignalsCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	ctx, store, db := setup(t)
 	createAccounts(t, store, provision.ModelSPAM, 1, 200)
 	require.NotNil(t, claim(t, store, open(t, store, "o", "")).Account)
-	db.MustExec(`ALTER TABLE orders DISABLE TRIGGER USER;
+	db.MustExec(`SET session_replication_role = replica;
+		INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, order_id)
+		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'SPAM', '', i || '@acme.test',
+			'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'allocated', '', 'sold-' || i
+		FROM generate_series(1001, 101000) i;
 		INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, settings, state,
 			queue_position)
 		SELECT 'acme', 'ecam-' || i, 'north', 'production', 'ECAM', '{}', '', now(), '{}', 'waiting_for_account', nextval('orders_queue')
 		FROM generate_series(1, 100000) i;
-		ALTER TABLE orders ENABLE TRIGGER USER;
+		RESET session_replication_role;
 		ANALYZE`)
 	for name, query := range map[string]struct {
 		sql  string

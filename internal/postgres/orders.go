@@ -18,7 +18,8 @@ import (
 // Orders are the orders and the queues in which they wait for an account.
 type Orders struct{ db *database }
 
-const poolSettingsSQL = `SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
+const poolSettingsSQL = `
+SELECT ` + poolSettingsColumns + ` FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
 
 // settingsOf returns the settings that the pool has now. Errors: provision.ErrNotFound.
 func settingsOf(ctx context.Context, q queryer, pool provision.Pool) (settings provision.PoolSettings, err error) {
@@ -35,7 +36,8 @@ VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uui
 ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
-SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
+SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + `
+FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
 // keepSettingsSQL keeps the settings before, because attempts may have created something under them.
 const keepSettingsSQL = `

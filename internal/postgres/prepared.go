@@ -33,7 +33,7 @@ func (c *conn) statement(ctx context.Context, query string, args []driver.NamedV
 	if len(c.prepared) == maxPrepared {
 		for text, other := range c.prepared {
 			delete(c.prepared, text)
-			if err := other.Close(); err != nil {
+			if err := other.Close(); err != nil { //nolint:contextcheck // driver.Stmt has no other Close
 				return nil, err
 			}
 			break

@@ -18,8 +18,9 @@ func oneConnection(t *testing.T, parameters string) (*postgres.DB, *sqlx.DB) {
 	store, err := postgres.Open(t.Context(), pgtest.URL(t)+parameters)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	store.SQL().SetMaxOpenConns(1)
-	return store, store.SQL()
+	db := store.SQL()
+	db.SetMaxOpenConns(1)
+	return store, db
 }
 
 func preparedStatements(t *testing.T, db *sqlx.DB) (count int) {

@@ -35,7 +35,8 @@ FROM (SELECT i, CASE WHEN i % 1000 = 7 THEN 'provisioning_failed' WHEN i % 1000 
 INSERT INTO orders (provider, id, marketplace, environment, created_at, request, request_sha256, settings, state, state_since, result,
     failure)
 SELECT provider, order_id, marketplace, environment, claimed_at,
-    jsonb_build_object('marketplace', marketplace, 'environment', environment, 'customer', jsonb_build_object('id', 'c-' || added_seq % 1000)),
+    jsonb_build_object('marketplace', marketplace, 'environment', environment, 'customer',
+        jsonb_build_object('id', 'c-' || added_seq % 1000)),
     '', '{}', CASE status WHEN 'allocated' THEN 'completed' ELSE 'failed' END, status_since,
     CASE status WHEN 'allocated' THEN jsonb_build_object('account_id', id) END, CASE WHEN status <> 'allocated' THEN '{}'::jsonb END
 FROM accounts WHERE order_id IS NOT NULL ORDER BY claimed_at;
@@ -86,7 +87,8 @@ type plans struct {
 func explained(t *testing.T, address string, generic bool) (*postgres.DB, *plans) {
 	t.Helper()
 	mode := map[bool]string{true: "force_generic_plan", false: "force_custom_plan"}[generic]
-	connector, err := pq.NewConnector(address + "&plan_cache_mode=" + mode + "&session_preload_libraries=auto_explain&client_min_messages=log" +
+	connector, err := pq.NewConnector(address + "&plan_cache_mode=" + mode + "&session_preload_libraries=auto_explain" +
+		"&client_min_messages=log" +
 		"&auto_explain.log_min_duration=0&auto_explain.log_analyze=on&auto_explain.log_buffers=on&auto_explain.log_timing=off" +
 		"&auto_explain.log_nested_statements=on&auto_explain.log_format=json")
 	require.NoError(t, err)
