@@ -42,8 +42,8 @@ var (
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, 10*time.Second),
 	}
-	// reconciling reads all orders, accounts and workflows. If it does not finish in time it fails, and the next scheduled run
-	// sees the same.
+	// reconciling reads all orders, accounts and workflows, which takes long when there are many. If it does not finish in time it fails,
+	// and the next scheduled run sees the same. No run begins while another one is still at work.
 	reconciling = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 20 * time.Minute,
 		StartToCloseTimeout:    10 * time.Minute,
