@@ -412,8 +412,9 @@ func TestTenThousandOrdersInProgressCostTwoListsAndNoDescription(t *testing.T) {
 	w := setup(t)
 	now := time.Now()
 	w.All, w.Now = false, func() time.Time { return now }
-	w.violate(`INSERT INTO orders (provider, id, marketplace, environment, request, request_sha256, created_at, state, queue_position)
-		SELECT 'acme', 'many-' || i, 'north', 'production', '{}', '', now(), 'waiting_for_account', 1000000 + i
+	w.violate(`INSERT INTO orders (provider, id, marketplace, environment, request, settings, request_sha256, created_at, state,
+		queue_position)
+		SELECT 'acme', 'many-' || i, 'north', 'production', '{}', '{}', '', now(), 'waiting_for_account', 1000000 + i
 		FROM generate_series(1, 10000) i;
 		INSERT INTO order_history (provider, order_id, marketplace, environment, actor, to_state)
 		SELECT 'acme', 'many-' || i, 'north', 'production', 'test', 'waiting_for_account' FROM generate_series(1, 10000) i`)
