@@ -73,8 +73,8 @@ generate: ## run the code generators, for example after a change of the API docu
 	@tools/generate.sh
 
 .PHONY: histories
-histories: postgres ## record missing workflow histories; AGAIN=1 records all of them again, before the first release only
-	@go -C dev run ./cmd/dev histories $(if $(AGAIN),--again)
+histories: postgres ## record the missing workflow histories
+	@go -C dev run ./cmd/dev histories
 
 .PHONY: screenshots
 screenshots: postgres ## take the pictures of Temporal's Web UI for the documents; needs Chromium

@@ -17,7 +17,7 @@ func TestTheVersionIsTheNewestReleaseOfTheChangelog(t *testing.T) {
 	require.NoError(t, err)
 	newest := regexp.MustCompile(`(?m)^## \[?([0-9]+\.[0-9]+\.[0-9]+)\]?`).FindSubmatch(changelog)
 	require.NotNil(t, newest, "CHANGELOG.md has no heading of a release, such as ## 0.1.0")
-	require.Equal(t, string(newest[1]), version)
+	require.Equal(t, version, string(newest[1]))
 }
 
 func TestTheCommitIsTheOneThatTheBuildRecorded(t *testing.T) {

@@ -29,15 +29,15 @@ import (
 )
 
 // Record runs every scenario that has no recorded history and writes its history as readable JSON: the data is invented, so the
-// payloads are decrypted. Then it does the same for every other workflow. An existing history represents runs in progress; it is
-// recorded again only when again is set, which is for the time before the first release.
-func (p *Playground) Record(ctx context.Context, folder string, again bool) (recorded []string, err error) {
+// payloads are decrypted. Then it does the same for every other workflow. An existing history represents runs in progress, so
+// it is never recorded again.
+func (p *Playground) Record(ctx context.Context, folder string) (recorded []string, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
 	keep := func(name string, history func() ([]byte, error)) error {
 		file := filepath.Join(folder, name+".json")
-		if _, err := os.Stat(file); !again && !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		text, err := history()

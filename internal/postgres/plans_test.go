@@ -243,8 +243,9 @@ func accountWork(name string, number int) []operation {
 // Every statement of what the product often does, those of triggers and foreign keys included, reads as many pages with 100,000
 // accounts and 80,000 orders as it would with a few, and no large table from beginning to end: with the plan that PostgreSQL makes for
 // any arguments, and with the one for the given arguments.
+//
+//nolint:paralleltest // it keeps the server busy, and other tests of the package measure time
 func TestNoStatementReadsMoreBecauseThereAreMoreRows(t *testing.T) {
-	t.Parallel()
 	address := pgtest.URL(t)
 	fillWithManyRows(t, address)
 	for i, generic := range []bool{true, false} {

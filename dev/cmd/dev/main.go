@@ -35,7 +35,6 @@ type cli struct {
 
 	Histories struct {
 		Folder string `arg:"" help:"Folder of the histories." default:"../workflows/testdata/histories" type:"path"`
-		Again  bool   `help:"Record existing histories again; before the first release only."`
 	} `cmd:"" help:"Record the missing workflow histories of the replay tests."`
 
 	Bench bench `cmd:"" help:"Measure the product next to its limits, and print a table."`
@@ -66,7 +65,7 @@ func main() {
 	case "screenshots <folder>", "screenshots":
 		err = playground(ctx, func(p *stack.Playground) error { return p.Screenshots(ctx, c.Screenshots.Folder) })
 	default:
-		err = playground(ctx, func(p *stack.Playground) error { return record(ctx, p, c.Histories.Folder, c.Histories.Again) })
+		err = playground(ctx, func(p *stack.Playground) error { return record(ctx, p, c.Histories.Folder) })
 	}
 	stop()
 	if err != nil {
@@ -123,14 +122,14 @@ func playground(ctx context.Context, do func(*stack.Playground) error) (err erro
 	return do(p)
 }
 
-// record records the missing histories, or all of them again.
-func record(ctx context.Context, p *stack.Playground, folder string, again bool) error {
-	recorded, err := p.Record(ctx, folder, again)
+// record records the missing histories.
+func record(ctx context.Context, p *stack.Playground, folder string) error {
+	recorded, err := p.Record(ctx, folder)
 	for _, name := range recorded {
 		fmt.Println("recorded", name)
 	}
 	if err == nil && len(recorded) == 0 {
-		fmt.Println("all histories exist; --again records them again, before the first release only")
+		fmt.Println("all histories exist")
 	}
 	return err
 }
