@@ -78,7 +78,7 @@ var databaseOnly = []string{
 	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
 	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings",
 	"KeepUndo", "OpenUndo", "EndRemoval",
-	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
+	"DueAccounts", "ApplyVerifications", "WatchStock", "MatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
 	"PurgeEvents", "Reconcile",
 }
 
