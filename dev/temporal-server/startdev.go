@@ -30,10 +30,10 @@ type startDev struct {
 	UIPublicPath    string `name:"ui-public-path" placeholder:"PATH" help:"Path under which the Web UI is served."`
 	UICodecEndpoint string `name:"ui-codec-endpoint" placeholder:"URL" help:"Codec server by which the Web UI opens sealed payloads."`
 
-	DBFilename   string   `name:"db-filename" short:"f" xor:"store" placeholder:"FILE" help:"SQLite file that keeps everything; without it, memory."`
+	DBFilename   string   `name:"db-filename" short:"f" xor:"store" placeholder:"FILE" help:"SQLite file; default: in memory."`
 	SQLitePragma []string `name:"sqlite-pragma" sep:"none" placeholder:"NAME=VALUE" help:"${sqlite_pragma_help}"`
 
-	Postgres string `env:"TEMPORAL_POSTGRES_URL" xor:"store" placeholder:"URL" help:"PostgreSQL server that keeps everything, in databases temporal and temporal_visibility."`
+	Postgres string `env:"TEMPORAL_POSTGRES_URL" xor:"store" placeholder:"URL" help:"Keep everything in this PostgreSQL server."`
 
 	Namespace          []string `short:"n" sep:"none" help:"Namespace to create; repeatable. \"default\" is always there."`
 	SearchAttribute    []string `sep:"none" placeholder:"NAME=TYPE" help:"${search_attribute_help}"`
