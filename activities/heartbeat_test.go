@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,8 +183,8 @@ func TestARunningAttemptIsStopped(t *testing.T) {
 			w.log = log.handler()
 			w.clock()
 			w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
-			w.heartbeat(30*time.Millisecond, func(beat int) error {
-				if beat < 4 {
+			w.heartbeat(30*time.Millisecond, func(int) error {
+				if !slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool { return r.Operation == "CreateUser" }) {
 					return nil
 				}
 				return answer

@@ -130,6 +130,10 @@ func (w *testAPI) token(order provision.OrderView) string {
 // brokenOrders fails to read an order.
 type brokenOrders struct{ Orders }
 
+func (brokenOrders) Exists(context.Context, provision.OrderKey) (bool, error) {
+	return false, errors.New("broken")
+}
+
 func (brokenOrders) Get(context.Context, provision.Tenant, string) (provision.OrderView, error) {
 	return provision.OrderView{}, errors.New("broken")
 }

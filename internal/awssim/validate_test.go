@@ -69,8 +69,7 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary",
 		"iam:ListUserTags", "iam:ListVirtualMFADevices",
 		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:GetBucketLocation",
-		"s3:GetBucketPublicAccessBlock",
-		"s3:PutBucketTagging",
+		"s3:GetBucketPublicAccessBlock", "s3:ListBucket", "s3:PutBucketTagging",
 	}, notGranted, "simulated, but not for the role to do")
 	require.Empty(t, notSimulated, "granted, but the simulator never asks for it")
 }
