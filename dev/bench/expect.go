@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Expectation is what a quick run must measure: a count, which hardly depends on the machine, or else a ratio to the limit.
+// Expectation is what a quick run must measure: a count, which depends little on the machine, or else a ratio to the limit.
 type Expectation struct {
 	Count float64 `json:"count,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
@@ -15,7 +15,8 @@ type Expectation struct {
 
 // How much worse than expected a figure may be.
 const (
-	worseCount = 1.1 // a few retries more
+	// The machine decides how many steps end within one workflow task: 37 to 46 events, and what goes with them.
+	worseCount = 1.3
 	worseRatio = 1.5
 )
 
