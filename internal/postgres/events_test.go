@@ -74,7 +74,7 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 				require.Eventually(t, func() bool { // numbers are the whole server's, and other tests have transactions too
 					seenByNumber, numberAt = naive(byNumber, 0)
 					return len(seenByNumber) > 0
-				}, 30*time.Second, 5*time.Millisecond)
+				}, 2*time.Minute, 5*time.Millisecond)
 			}
 			require.NoError(t, open["first"].Commit())
 
