@@ -127,18 +127,21 @@ func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provis
 	return woken, err
 }
 
-// queueHeadSQL selects the order that has waited longest among those that a Ready account of the pool fits. It selects none
-// while the claims of the pool are suspended. It looks only at the oldest order for each model, and at the oldest order that
-// accepts any model (model ”), so orders for other models cost nothing.
-const queueHeadSQL = `
-SELECT o.provider, o.id
+// waitingSQL has, for each pool p, the orders o that are first to get one of its Ready accounts. It has none while the claims of
+// the pool are suspended. It looks only at the oldest order for each model, and at the oldest order that accepts any model, so
+// orders for other models cost nothing.
+const waitingSQL = `
 FROM pools p CROSS JOIN (SELECT id FROM account_models UNION ALL SELECT '') wanted (model) CROSS JOIN LATERAL (
     SELECT o.provider, o.id, o.model, o.queue_position FROM orders o
     WHERE o.provider = p.provider AND o.marketplace = p.marketplace AND o.environment = p.environment AND o.state = 'waiting_for_account'
       AND COALESCE(o.model, '') = wanted.model
     ORDER BY o.queue_position NULLS FIRST LIMIT 1
 ) o
-WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3 AND ` + fits + `
+WHERE ` + fits
+
+// queueHeadSQL selects the order that has waited longest among those that a Ready account of the pool fits.
+const queueHeadSQL = `
+SELECT o.provider, o.id` + waitingSQL + ` AND p.provider = $1 AND p.marketplace = $2 AND p.environment = $3
 ORDER BY o.queue_position LIMIT 1`
 
 // serveHeadSQL assigns the oldest account that fits to the head of the queue, if that order still waits. The oldest account is

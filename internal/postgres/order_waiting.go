@@ -3,15 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"quartermaster/internal/provision"
 )
 
 // unmatchedSQL selects the pools in which a Ready account fits an order that waits.
-var unmatchedSQL = `
-SELECT p.provider, p.marketplace, p.environment FROM pools p
-WHERE EXISTS (` + strings.NewReplacer("$1", "p.provider", "$2", "p.marketplace", "$3", "p.environment").Replace(queueHeadSQL) + `)`
+const unmatchedSQL = `SELECT DISTINCT p.provider, p.marketplace, p.environment` + waitingSQL
 
 // notBegunSQL selects orders that got an account $1 seconds ago or earlier and have taken no step in it.
 const notBegunSQL = `
