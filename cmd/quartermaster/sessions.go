@@ -59,7 +59,7 @@ func (c *listSessionsCommand) Run(e *env, api *client.Client) error {
 			return []any{s.Actor, s.Role, e.when(s.SignedInAt), e.when(s.SeenAt), e.when(s.EndsAt)}
 		},
 		id: func(s openapi.Session) string { return s.Actor },
-	}.write(e, c.outputOptions, pageOptions{All: true})
+	}.write(e, c.outputOptions, pageOptions{Limit: 1000})
 }
 
 type endSessionsCommand struct {
