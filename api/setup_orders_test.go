@@ -95,7 +95,7 @@ func (w *testAPI) allot(order newOrder, state provision.OrderState) {
 		require.NoError(w.t, err)
 		require.NoError(w.t, pgtest.Err(w.store.Steps.Begin(ctx, key, id, provision.StepAllocate, 1)))
 		require.NoError(w.t, w.store.Orders.Allocate(ctx, key, id, resultFixture(id)))
-		require.NoError(w.t, w.store.Steps.End(ctx, key, id, provision.StepAllocate, provision.StepDone, ""))
+		require.NoError(w.t, w.store.Steps.End(ctx, key, id, provision.StepAllocate, provision.AttemptEnd{State: provision.StepDone}))
 	}
 }
 

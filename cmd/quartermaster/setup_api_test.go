@@ -287,7 +287,7 @@ func (s *service) complete(key provision.OrderKey, account string) {
 		Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
 		UsageAvailableFrom: time.Now(), CompletedAt: time.Now(),
 	}))
-	require.NoError(s.t, s.store.Steps.End(ctx, key, account, provision.StepAllocate, provision.StepDone, ""))
+	require.NoError(s.t, s.store.Steps.End(ctx, key, account, provision.StepAllocate, provision.AttemptEnd{State: provision.StepDone}))
 }
 
 // account creates an account of acme.

@@ -52,7 +52,7 @@ func lifeOfOrders(name string) []operation {
 			return err
 		}, rowsByKey},
 		{"end a step", func(ctx context.Context, store *postgres.DB) error {
-			return store.Steps.End(ctx, key, id, provision.StepAlias, provision.StepDone, "")
+			return store.Steps.End(ctx, key, id, provision.StepAlias, provision.AttemptEnd{State: provision.StepDone})
 		}, rowsByKey},
 		{"require an action", func(ctx context.Context, store *postgres.DB) error {
 			return store.Orders.RequireAction(ctx, key, cannot)
@@ -95,7 +95,7 @@ func lifeOfOrders(name string) []operation {
 			return err
 		}, rowsByKey},
 		{"end an undo", func(ctx context.Context, store *postgres.DB) error {
-			return store.Steps.End(ctx, lost, lostID, provision.StepAlias, provision.StepUndone, "")
+			return store.Steps.End(ctx, lost, lostID, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndone})
 		}, rowsByKey},
 		{"close", func(ctx context.Context, store *postgres.DB) error {
 			_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: lost, State: provision.Cancelled, Failure: cancelled})
