@@ -73,15 +73,17 @@ func foundQuery(of provision.Tenant, text string) (query string, args []any) {
 	w.arg(of.Provider)
 	limit := w.arg(fewOrders + 1)
 	m := meaning(text)
-	w.and(`lower(t.id COLLATE "C") >= ? AND lower(t.id COLLATE "C") < ?`, m.prefix, m.prefix+afterAll)
-	w.and(`(t.request ->> 'aws_account_alias') COLLATE "C" >= ? AND (t.request ->> 'aws_account_alias') COLLATE "C" < ?`,
-		m.prefix, m.prefix+afterAll)
-	w.and(`t.request #>> '{customer,id}' = ?`, m.customer)
-	w.and(`t.id = (`+ofAccount+`)`, m.account)
-	found := make([]string, len(w.conditions))
-	for i, condition := range w.conditions {
-		found[i] = `(SELECT t.id FROM orders t WHERE t.provider = $1 AND ` + condition + ` LIMIT ` + limit + `)`
+	const id, alias = `lower(t.id COLLATE "C")`, `(t.request ->> 'aws_account_alias') COLLATE "C"`
+	var found []string
+	find := func(condition, order string, args ...any) { // in the order of the index that finds them, lest PostgreSQL reads the table
+		w.and(condition, args...)
+		found = append(found, `(SELECT t.id FROM orders t WHERE t.provider = $1 AND `+w.conditions[len(w.conditions)-1]+
+			` ORDER BY `+order+` LIMIT `+limit+`)`)
 	}
+	find(id+` >= ? AND `+id+` < ?`, id, m.prefix, m.prefix+afterAll)
+	find(alias+` >= ? AND `+alias+` < ?`, alias, m.prefix, m.prefix+afterAll)
+	find(`t.request #>> '{customer,id}' = ?`, `t.created_at DESC, t.id DESC`, m.customer)
+	find(`t.id = (`+ofAccount+`)`, `t.id`, m.account)
 	return strings.Join(found, " UNION ") + ` LIMIT ` + limit, w.args
 }
 
