@@ -111,7 +111,8 @@ func resultFixture(account string) provision.Result {
 		AccountID: account, AccountModel: provision.ModelECAM, AccountAlias: "berg-logistics",
 		SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL(account), IAMUserName: "anna.berg",
 		Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
-		UsageAvailableFrom: now.Add(23 * time.Hour), RootInstructions: "Use \"forgot password\".", CompletedAt: now.Add(-59 * time.Minute),
+		UsageAvailableFrom: now.Add(23 * time.Hour), RootInstructions: "Use \"forgot password\".",
+		ManualSteps: []string{"Register the account.", "Set the currency."}, CompletedAt: now.Add(-59 * time.Minute),
 	}
 }
 
