@@ -144,6 +144,16 @@ func (s failingSteps) End(ctx context.Context, key provision.OrderKey, account s
 	return s.Steps.End(ctx, key, account, step, state, problem)
 }
 
+func (s failingSteps) EndInspection(ctx context.Context, key provision.OrderKey, account string, seen provision.AccountSeen) error {
+	if err := s.store.fails(); err != nil {
+		return err
+	}
+	s.store.mu.Lock()
+	s.store.problems = append(s.store.problems, "")
+	s.store.mu.Unlock()
+	return s.Steps.EndInspection(ctx, key, account, seen)
+}
+
 func (s failingSteps) NoteRefusal(ctx context.Context, key provision.OrderKey, account string, step provision.Step,
 	code provision.Code) (time.Duration, error) {
 	if err := s.store.fails(); err != nil {

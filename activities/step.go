@@ -18,6 +18,17 @@ import (
 // written before the error of the work is returned. A success that cannot be recorded fails the attempt; nothing is lost by that,
 // because every step may be repeated.
 func (a *Activities) step(ctx context.Context, in Work, step provision.Step, work func(context.Context, Assignment) error) error {
+	return a.stepEnding(ctx, in, step, work, a.Steps.End)
+}
+
+// stepEnd records how an attempt ended. Steps.End is one.
+type stepEnd func(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState,
+	problem string) error
+
+// stepEnding is step with another way to record the end.
+func (a *Activities) stepEnding(
+	ctx context.Context, in Work, step provision.Step, work func(context.Context, Assignment) error, end stepEnd,
+) error {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
 	now, err := a.Steps.Begin(ctx, in.Order, in.AccountID, step, activity.GetInfo(ctx).Attempt)
@@ -40,7 +51,7 @@ func (a *Activities) step(ctx context.Context, in Work, step provision.Step, wor
 	default:
 		state, problem = provision.StepRetrying, failure.Explained()
 	}
-	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, state, problem, end); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	return err
@@ -82,7 +93,7 @@ func (a *Activities) undo(ctx context.Context, in Work, step provision.Step,
 	default:
 		state, problem = provision.StepUndoing, failure.Explained()
 	}
-	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, state, problem, a.Steps.End); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	if err != nil {
@@ -157,13 +168,15 @@ const recordTime = 5 * time.Second
 
 // ended records how an attempt ended, even one that was stopped. An attempt whose lease has expired records nothing: the row may
 // already belong to another attempt. An undo waits for the attempts that have not recorded their end.
-func (a *Activities) ended(ctx context.Context, in Work, step provision.Step, state provision.StepState, problem string) error {
+func (a *Activities) ended(
+	ctx context.Context, in Work, step provision.Step, state provision.StepState, problem string, end stepEnd,
+) error {
 	if err := leased(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	return a.Steps.End(ctx, in.Order, in.AccountID, step, state, problem)
+	return end(ctx, in.Order, in.AccountID, step, state, problem)
 }
 
 // leased returns an error when the attempt's lease has expired. Package awscloud checks the writes to AWS; writes to the

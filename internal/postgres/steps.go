@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"quartermaster/internal/provision"
@@ -138,6 +139,11 @@ UPDATE order_steps SET
 FROM without_waiting
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
+// inspectionEndedSQL is stepEndedSQL for an inspection that succeeded. It writes what the inspection saw in the same statement. A
+// repeated inspection may see what the order has already set, so the first one counts.
+var inspectionEndedSQL = strings.Replace(stepEndedSQL, `UPDATE order_steps SET`, `UPDATE order_steps SET
+    seen = COALESCE(seen, $7),`, 1)
+
 const undoEndedSQL = `
 UPDATE order_steps SET
     undos_open = GREATEST(undos_open - 1, 0),
@@ -156,6 +162,13 @@ func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string
 		query = undoEndedSQL
 	}
 	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, state, problem)
+	return err
+}
+
+// EndInspection records that the inspection of an account succeeded, and what it saw of what the order is about to replace.
+func (s Steps) EndInspection(ctx context.Context, key provision.OrderKey, accountID string, seen provision.AccountSeen) error {
+	_, err := s.db.ExecContext(ctx, inspectionEndedSQL, key.Provider, key.ID, accountID, provision.StepInspect, provision.StepDone, "",
+		asJSON(seen))
 	return err
 }
 
