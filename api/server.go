@@ -14,6 +14,7 @@ import (
 // Handler serves every route of the API.
 type Handler struct {
 	http.Handler
+	clientAddress echo.IPExtractor
 }
 
 // New builds the handler of the API. It fails when the configuration is incomplete, or when the routes and the OpenAPI
@@ -27,7 +28,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &Handler{handler}, nil
+	return &Handler{handler, clientAddress(cfg.TrustedProxies)}, nil
 }
 
 func (s *service) routes() (_ http.Handler, err error) {

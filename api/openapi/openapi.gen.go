@@ -2131,7 +2131,7 @@ type Role = provision.Role
 
 // RoleDescription A role and what it may do.
 type RoleDescription struct {
-	// Description What it may do
+	// Description What it may do, in one sentence.
 	Description string `json:"description"`
 
 	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
