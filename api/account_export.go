@@ -14,7 +14,8 @@ import (
 func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRequestObject) (server.ExportAccountsResponseObject, error) {
 	provider, filter := callerOf(ctx).Provider, provision.AccountFilter{
 		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment),
-		Model: value(in.Params.Model), Limit: exportPage,
+		Model: value(in.Params.Model), Search: value(in.Params.Search), Awaiting: in.Params.WaitingForVerification,
+		HasFinding: in.Params.HasFinding, Limit: exportPage,
 	}
 	e := accountExport{export[provision.Account]{
 		ctx: ctx, log: s.Log, name: "accounts.csv",

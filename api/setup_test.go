@@ -115,7 +115,8 @@ func databaseOf(db *postgres.DB) Database {
 	return Database{
 		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History,
 		IdempotencyKeys: db.IdempotencyKeys, Imports: db.Imports, Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders,
-		Passwords: db.Passwords, Pools: db.Pools, ProtectedAccounts: db.ProtectedAccounts, SavedFilters: db.SavedFilters, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+		Passwords: db.Passwords, Pools: db.Pools, Processes: db.Processes, ProtectedAccounts: db.ProtectedAccounts,
+		SavedFilters: db.SavedFilters, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
 	}
 }
 

@@ -68,7 +68,7 @@ func (c *historyCommand) export(e *env, api *client.Client) error {
 	return err
 }
 
-// about says which order, account, key or pool an entry is about.
+// about says which order, account, key, webhook or pool an entry is about.
 func about(h openapi.HistoryEntry) string {
 	pool := ""
 	if h.Marketplace != nil {
@@ -77,7 +77,7 @@ func about(h openapi.HistoryEntry) string {
 	if h.Environment != nil {
 		pool += "/" + string(*h.Environment)
 	}
-	return cmp.Or(or(h.OrderID, ""), or(h.AccountID, ""), or(h.KeyID, ""), pool, "-")
+	return cmp.Or(or(h.OrderID, ""), or(h.AccountID, ""), or(h.KeyID, ""), or(h.WebhookID, ""), pool, "-")
 }
 
 // whatHappened says what was done, to which fields, and with which code it was refused.
