@@ -70,7 +70,7 @@ COMMENT ON TABLE access_history IS
     'secrets, hashes and URLs; written by triggers of api_keys and webhooks';
 ALTER TABLE access_history DROP CONSTRAINT access_history_what_known;
 ALTER TABLE access_history ADD CONSTRAINT access_history_what_known CHECK (what IN ('created', 'rotated', 'revoked',
-    'webhook-created', 'webhook-changed', 'webhook-deleted')) NOT VALID;
+    'webhook_created', 'webhook_changed', 'webhook_deleted')) NOT VALID;
 ALTER TABLE access_history VALIDATE CONSTRAINT access_history_what_known;
 
 -- +goose StatementBegin
@@ -101,13 +101,13 @@ CREATE FUNCTION webhooks_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         INSERT INTO access_history (provider, actor, what, key_id, webhook_id, detail)
-        VALUES (OLD.provider, qm_actor_or_user(), 'webhook-deleted', '', OLD.id, qm_reason());
+        VALUES (OLD.provider, qm_actor_or_user(), 'webhook_deleted', '', OLD.id, qm_reason());
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO access_history (provider, actor, what, key_id, webhook_id)
-        VALUES (NEW.provider, qm_actor_or_user(), 'webhook-created', '', NEW.id);
+        VALUES (NEW.provider, qm_actor_or_user(), 'webhook_created', '', NEW.id);
     ELSE
         INSERT INTO access_history (provider, actor, what, key_id, webhook_id, detail)
-        VALUES (NEW.provider, qm_actor_or_user(), 'webhook-changed', '', NEW.id, concat_ws(', ',
+        VALUES (NEW.provider, qm_actor_or_user(), 'webhook_changed', '', NEW.id, concat_ws(', ',
             CASE WHEN NEW.url <> OLD.url THEN 'url' END,
             CASE WHEN NEW.event_types <> OLD.event_types THEN 'event_types' END,
             CASE WHEN NEW.marketplaces IS DISTINCT FROM OLD.marketplaces THEN 'marketplaces' END,

@@ -273,8 +273,8 @@ func TestHistoriesShowTheReasonsOfDeletionsAndRevocations(t *testing.T) {
 		"unprotected 999988887777": "sold",
 		"created k":                "role viewer",
 		"revoked k":                "the shop is gone",
-		"webhook-created " + hook:  "",
-		"webhook-changed " + hook:  "url, disabled: too slow",
-		"webhook-deleted " + hook:  "replaced",
+		"webhook_created " + hook:  "",
+		"webhook_changed " + hook:  "url, disabled: too slow",
+		"webhook_deleted " + hook:  "replaced",
 	}, why)
 }
