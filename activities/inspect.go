@@ -27,12 +27,12 @@ type Inspection struct {
 // Inspect checks whether the order can be carried out in the account, before anything is changed. It reports what makes the account
 // unusable before what the customer could correct, because another account may do.
 func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, err error) {
-	err = a.stepEnding(ctx, in, provision.StepInspect, func(ctx context.Context, w Assignment) error {
+	err = a.stepSeeing(ctx, in, provision.StepInspect, func(ctx context.Context, w Assignment) (*provision.AccountSeen, error) {
 		s, err := a.openSession(ctx, w)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return inParallel(ctx,
+		err = inParallel(ctx,
 			func(ctx context.Context) error { return checkState(ctx, s) },
 			func(ctx context.Context) (err error) {
 				if found.Journal, err = readJournal(ctx, s); err == nil {
@@ -52,12 +52,7 @@ func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, er
 				found.ExistingReport, err = findExistingReport(ctx, s, w)
 				return err
 			})
-	}, func(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState,
-		problem string) error {
-		if state == provision.StepDone {
-			return a.Steps.EndInspection(ctx, key, accountID, found.Journal.Seen())
-		}
-		return a.Steps.End(ctx, key, accountID, step, state, problem)
+		return new(found.Journal.Seen()), err
 	})
 	return found, err
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/console"
 	"quartermaster/internal/health"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
@@ -80,6 +82,13 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	pages, err := console.New(console.Config{API: handler, Sessions: db.Sessions, PublicURL: c.PublicURL, Log: e.log})
+	if err != nil {
+		return err
+	}
+	root := http.NewServeMux()
+	root.Handle("/", handler)
+	root.Handle("/console/", pages)
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if temporal.AwaitUsable(ctx, e.log) == nil {
@@ -88,7 +97,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		}
 		return nil
 	})
-	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: handler}).Start(ctx, serving, e.log); err != nil {
+	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: root}).Start(ctx, serving, e.log); err != nil {
 		return err
 	}
 	if c.CodecListen != "" {

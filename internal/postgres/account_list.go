@@ -32,7 +32,7 @@ func accountListQuery(provider string, f provision.AccountFilter) (query string,
 	var page string
 	switch {
 	case f.Search != "":
-		page = searched(&w, in, f.Search, f.Limit)
+		page = accountsFound(&w, in, f.Search, f.Limit)
 	case few || in.empty():
 		page = scan(accountList, &w, in, f.Limit)
 	default:
@@ -61,9 +61,9 @@ const nameWords = `array_to_tsvector(words_of(t.name || ' ' || t.root_email))`
 
 var beginningOfID = regexp.MustCompile(`^[0-9]{1,12}$`)
 
-// searched returns the query for the ids of the first accounts t that fulfill the conditions, pass the filter and match the text.
+// accountsFound returns the query for the ids of the first accounts t that fulfill the conditions, pass the filter and match the text.
 // Each way to match has an index of its own, so the query asks each of them alone.
-func searched(w *where, f poolFilter[provision.AccountStatus], text string, limit int) string {
+func accountsFound(w *where, f poolFilter[provision.AccountStatus], text string, limit int) string {
 	f.conditions(accountList, w)
 	given := w.arg(text)
 	ways := []string{

@@ -12,7 +12,7 @@ import (
 )
 
 // found lists the accounts that match, by the last digits of their ids.
-func found(t *testing.T, store *postgres.DB, f provision.AccountFilter) (ids []string) {
+func accountsFound(t *testing.T, store *postgres.DB, f provision.AccountFilter) (ids []string) {
 	t.Helper()
 	f.Limit = 100
 	accounts, err := store.Accounts.List(t.Context(), "acme", f)
@@ -61,17 +61,17 @@ func TestASearchFindsAccountsByIDWordsAndOrder(t *testing.T) {
 		"+++":                     nil,
 		"' | !x:*":                {"003"}, // one word, and no operators
 	} {
-		require.Equal(t, want, found(t, store, provision.AccountFilter{Search: text}), text)
+		require.Equal(t, want, accountsFound(t, store, provision.AccountFilter{Search: text}), text)
 	}
-	require.Equal(t, []string{"002"}, found(t, store,
+	require.Equal(t, []string{"002"}, accountsFound(t, store,
 		provision.AccountFilter{Search: "pool", Statuses: []provision.AccountStatus{provision.AccountReady}}))
-	require.Empty(t, found(t, store, provision.AccountFilter{Search: "pool", Marketplace: "south"}))
+	require.Empty(t, accountsFound(t, store, provision.AccountFilter{Search: "pool", Marketplace: "south"}))
 
 	first, err := store.Accounts.List(t.Context(), "acme", provision.AccountFilter{Search: "example", Limit: 2})
 	require.NoError(t, err)
 	require.Len(t, first, 2)
 	next := &provision.AccountCursor{AddedAt: first[1].AddedAt, ID: first[1].ID}
-	require.Equal(t, []string{"003"}, found(t, store, provision.AccountFilter{Search: "example", After: next}))
+	require.Equal(t, []string{"003"}, accountsFound(t, store, provision.AccountFilter{Search: "example", After: next}))
 }
 
 func TestAccountsAreFilteredAndCountedByVerification(t *testing.T) {
@@ -83,11 +83,11 @@ func TestAccountsAreFilteredAndCountedByVerification(t *testing.T) {
 	require.NoError(t, err)
 	yes, no := true, false
 
-	require.Equal(t, []string{"002"}, found(t, v.store, provision.AccountFilter{Awaiting: &yes}))
-	require.Equal(t, []string{"001", "003"}, found(t, v.store, provision.AccountFilter{Awaiting: &no}))
-	require.Equal(t, []string{"002"}, found(t, v.store, provision.AccountFilter{HasFinding: &yes, Marketplace: "north"}))
-	require.Equal(t, []string{"001", "003"}, found(t, v.store, provision.AccountFilter{HasFinding: &no, Marketplace: "north"}))
-	require.Empty(t, found(t, v.store, provision.AccountFilter{HasFinding: &yes, Awaiting: &no}))
+	require.Equal(t, []string{"002"}, accountsFound(t, v.store, provision.AccountFilter{Awaiting: &yes}))
+	require.Equal(t, []string{"001", "003"}, accountsFound(t, v.store, provision.AccountFilter{Awaiting: &no}))
+	require.Equal(t, []string{"002"}, accountsFound(t, v.store, provision.AccountFilter{HasFinding: &yes, Marketplace: "north"}))
+	require.Equal(t, []string{"001", "003"}, accountsFound(t, v.store, provision.AccountFilter{HasFinding: &no, Marketplace: "north"}))
+	require.Empty(t, accountsFound(t, v.store, provision.AccountFilter{HasFinding: &yes, Awaiting: &no}))
 
 	want := provision.AccountCounts{Ready: 1, Invalid: 2, Awaiting: 1, HasFinding: 1}
 	for name, of := range map[string]provision.AccountFilter{
@@ -179,16 +179,16 @@ func TestTheChangesOfAnAccountShowEachOrder(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	step := func(key provision.OrderKey, step provision.Step) {
 		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, step, 1)))
-		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.StepDone, ""))
+		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.AttemptEnd{State: provision.StepDone}))
 	}
 	undo := func(key provision.OrderKey, step provision.Step) {
 		_, _, err := store.Steps.BeginUndo(ctx, key, account1, step, time.Minute)
 		require.NoError(t, err)
-		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.StepUndone, ""))
+		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.AttemptEnd{State: provision.StepUndone}))
 	}
 	inspect := func(key provision.OrderKey, seen provision.AccountSeen) {
 		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepInspect, 1)))
-		require.NoError(t, store.Steps.EndInspection(ctx, key, account1, seen))
+		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepInspect, provision.AttemptEnd{State: provision.StepDone, Seen: &seen}))
 	}
 	changes, err := store.Accounts.Changes(ctx, "acme", account1, nil, 10)
 	require.NoError(t, err)
