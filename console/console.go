@@ -112,6 +112,8 @@ func (c *console) routes() http.Handler {
 	open("GET /sign-in", signInPage)
 	open("POST /sign-in", signIn)
 	open("POST /sign-out", signOut)
+	open("GET /-/enter", enterPage)
+	open("POST /-/enter", enter)
 	with("", "GET /{provider}/live", live)
 	with("", "GET /{provider}/{rest...}", noPage)
 
