@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/console"
 	"quartermaster/internal/health"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
@@ -70,6 +72,13 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	pages, err := console.New(console.Config{API: handler, Sessions: db.Sessions, PublicURL: c.PublicURL, Log: e.log})
+	if err != nil {
+		return err
+	}
+	root := http.NewServeMux()
+	root.Handle("/", handler)
+	root.Handle("/console/", pages)
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if temporal.AwaitUsable(ctx, e.log) == nil {
@@ -78,7 +87,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		}
 		return nil
 	})
-	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: handler}).Start(ctx, serving, e.log); err != nil {
+	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: root}).Start(ctx, serving, e.log); err != nil {
 		return err
 	}
 	if c.CodecListen != "" {
@@ -102,7 +111,7 @@ func databaseOf(db *postgres.DB) api.Database {
 	return api.Database{
 		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History, Imports: db.Imports,
 		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
-		ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+		ProtectedAccounts: db.ProtectedAccounts, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
 	}
 }
 

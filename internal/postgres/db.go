@@ -34,6 +34,7 @@ type DB struct {
 	Providers         Providers
 	Reconciliation    Reconciliation
 	SealKeys          SealKeys
+	Sessions          Sessions
 	Steps             Steps
 	Stock             Stock
 	Verifications     Verifications
@@ -61,6 +62,7 @@ func New(connections *sqlx.DB) *DB {
 		Providers:         Providers{db},
 		Reconciliation:    Reconciliation{db},
 		SealKeys:          SealKeys{db},
+		Sessions:          Sessions{db},
 		Steps:             Steps{db},
 		Stock:             Stock{db},
 		Verifications:     Verifications{db},
