@@ -173,7 +173,7 @@ func asProblem(err error) *problemError {
 	if known, ok := errors.AsType[*problemError](err); ok {
 		return known
 	}
-	if failure, ok := errors.AsType[*provision.Failure](err); ok && isRefusal(failure.Code) {
+	if failure, ok := errors.AsType[*provision.Failure](err); ok && failure.Code.IsRefusal() {
 		return refused(*failure)
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -226,11 +226,6 @@ func echoProblem(err *echo.HTTPError) *problemError {
 		return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
 	}
 	return internal(err)
-}
-
-// isRefusal reports whether an order answers a request with this code. Failures of other codes do not concern the caller.
-func isRefusal(code provision.Code) bool {
-	return code == provision.CodeNotAsked || code == provision.CodeTooLate || code == provision.CodeInputRefused
 }
 
 // refused is the problem for a request that an order refuses. It does not keep the failure as its cause, because causes are

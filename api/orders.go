@@ -50,13 +50,13 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 		return nil, err
 	case started:
 		return server.CreateOrder202JSONResponse{
-			Body:    s.oneOrder(ctx, acceptedOrder(order)),
+			Body:    s.oneOrder(ctx, order.JustAccepted()),
 			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
 		return nil, fmt.Errorf("the workflow of order %s does not contain its order", order.OrderKey)
 	}
-	return s.again(ctx, acceptedOrder(*existing), existingHash, hash)
+	return s.again(ctx, existing.JustAccepted(), existingHash, hash)
 }
 
 // again answers a request for an order that exists: with the order, or, if its content is different, with a refusal that shows
@@ -89,22 +89,16 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	return server.GetOrder200JSONResponse(s.oneOrder(ctx, view)), nil
 }
 
-// order reads an order that the caller may see. An order that was accepted a moment ago may have no row yet; it is then read
-// from its workflow. Errors: a problem with status 404.
+// order reads an order that the caller may see. Errors: a problem with status 404.
 func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
-	of := callerOf(ctx).Tenant
-	view, err := s.Orders.Get(ctx, of, id)
+	view, err := s.verbs().Order(ctx, callerOf(ctx).Tenant, id)
 	if errors.Is(err, provision.ErrNotFound) {
-		var order *provision.Order
-		if order, err = s.Workflows.OrderNotYetStored(ctx, of, id); err == nil {
-			view = acceptedOrder(*order)
-		}
-	}
-	if errors.Is(err, provision.ErrNotFound) {
-		return view, notFound(fmt.Sprintf("order %q", id), err)
+		return view, orderNotFound(id, err)
 	}
 	return view, err
 }
+
+func orderNotFound(id string, err error) error { return notFound(fmt.Sprintf("order %q", id), err) }
 
 // ListOrders answers GET /v1/orders.
 func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
@@ -159,11 +153,6 @@ func requestOf(form openapi.NewOrder) provision.Request {
 		AccountAlias:     form.AWSAccountAlias,
 		CallbackURL:      value(form.CallbackURL),
 	}
-}
-
-// acceptedOrder is the view of an order that has no row yet.
-func acceptedOrder(o provision.Order) provision.OrderView {
-	return provision.OrderView{Order: o, State: provision.Accepted, Since: o.AcceptedAt}
 }
 
 func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }

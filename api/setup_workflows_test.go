@@ -201,7 +201,7 @@ func (w *memoryWorkflows) tell(
 	}
 	order, err := w.db.Orders.Get(ctx, what.key.Tenant(), what.key.ID)
 	if errors.Is(err, provision.ErrNotFound) {
-		order, do = acceptedOrder(w.orders[what.key].order), func() error { return nil }
+		order, do = w.orders[what.key].order.JustAccepted(), func() error { return nil }
 	} else if err != nil {
 		return err
 	}

@@ -80,12 +80,12 @@ const SignalPassword = "password"
 
 // Updates of a running order. The order refuses each that its state forbids.
 const (
-	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Intervention, as of those below
-	UpdateCancel  = "cancel"
-	UpdateFail    = "fail"
-	UpdateSwap    = "swap"
-	UpdateEndUndo = "end-undo" // while an account is being undone
+	UpdateCorrect = provision.ActionCorrect // input Correction
+	UpdateRetry   = provision.ActionRetry   // input provision.Intervention, as of those below
+	UpdateCancel  = provision.ActionCancel
+	UpdateFail    = provision.ActionFail
+	UpdateSwap    = provision.ActionSwap
+	UpdateEndUndo = provision.ActionEndUndo // while an account is being undone
 )
 
 // Correction is the input of UpdateCorrect.
