@@ -13,13 +13,13 @@ import (
 func act(ctx context.Context, db *database, c accountChange,
 	also func(*sqlx.Tx) error) (now provision.Account, woken []provision.OrderKey, err error) {
 	work := func(tx *sqlx.Tx, a provision.Account) error {
-		if err := a.Forbids(c.verb); err != nil {
-			return err
-		}
 		if also != nil {
 			if err := also(tx); err != nil {
 				return err
 			}
+		}
+		if err := a.Forbids(c.verb); err != nil {
+			return err
 		}
 		return accountVerbs[c.verb](ctx, tx, a, c)
 	}

@@ -73,6 +73,14 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 }
 
 func accountListQuery(provider string, f provision.AccountFilter) (query string, args []any) {
+	page, args := accountPage(provider, f)
+	return `SELECT ` + accountColumns + `
+FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
+ORDER BY a.added_at, a.id`, args
+}
+
+// accountPage returns the query for the ids of the accounts.
+func accountPage(provider string, f provision.AccountFilter) (query string, args []any) {
 	var w where
 	w.and("t.provider = ?", provider)
 	if f.After != nil {
@@ -82,15 +90,12 @@ func accountListQuery(provider string, f provision.AccountFilter) (query string,
 	if f.Marketplace != "" {
 		in.marketplaces = []string{f.Marketplace}
 	}
-	var page string
 	if in.empty() {
-		page = scan(accountList, &w, in, f.Limit)
+		query = scan(accountList, &w, in, f.Limit)
 	} else {
-		page = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
+		query = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
 	}
-	return `SELECT ` + accountColumns + `
-FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
-ORDER BY a.added_at, a.id`, w.args
+	return query, w.args
 }
 
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`

@@ -16,6 +16,12 @@ func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.Order
 }
 
 func orderListQuery(of provision.Tenant, f provision.OrderFilter) (query string, args []any) {
+	page, args := orderPage(of, f)
+	return orderViewSQL(page), args
+}
+
+// orderPage returns the query for the ids of the orders.
+func orderPage(of provision.Tenant, f provision.OrderFilter) (query string, args []any) {
 	var w where
 	w.and("t.provider = ?", of.Provider)
 	w.andIf(f.CreatedAfter != nil, "t.created_at >= ?", f.CreatedAfter)
@@ -30,11 +36,10 @@ func orderListQuery(of provision.Tenant, f provision.OrderFilter) (query string,
 	if f.Marketplace != "" {
 		in.marketplaces = slices.DeleteFunc([]string{f.Marketplace}, func(m string) bool { return !of.Includes(m) })
 	}
-	var page string
 	if in.empty() || f.CustomerID != "" || f.AccountID != "" {
-		page = scan(orderList, &w, in, f.Limit)
+		query = scan(orderList, &w, in, f.Limit)
 	} else {
-		page = merge(orderList, &w, in, provision.OrderStates, f.Limit)
+		query = merge(orderList, &w, in, provision.OrderStates, f.Limit)
 	}
-	return orderViewSQL(page), w.args
+	return query, w.args
 }
