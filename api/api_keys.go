@@ -46,7 +46,7 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 	who := callerOf(ctx)
 	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
 	key = s.wantedKey(key, *in.Body)
-	if err := notBeyond(who.key, key, "create"); err != nil {
+	if err := notBeyond(who, key, "create"); err != nil {
 		return nil, err
 	}
 	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
@@ -66,7 +66,7 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	if err := notBeyond(who.key, old, "rotate"); err != nil {
+	if err := notBeyond(who, old, "rotate"); err != nil {
 		return nil, err
 	}
 	overlap := provision.KeyOverlapDefault
@@ -91,7 +91,7 @@ func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyReques
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	if err := notBeyond(who.key, key, "revoke"); err != nil {
+	if err := notBeyond(who, key, "revoke"); err != nil {
 		return nil, err
 	}
 	if key, err = s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true); err != nil {
@@ -124,8 +124,12 @@ func (s *service) wantedKey(key provision.APIKey, form openapi.NewAPIKey) provis
 
 // notBeyond refuses to create, rotate or revoke a key with more rights than the caller has. The marketplaces of keys do not matter,
 // because a key that is bound to some may not create keys.
-func notBeyond(who, wanted provision.APIKey, verb string) error {
-	if beyond := who.Beyond(wanted); len(beyond) > 0 {
+func notBeyond(who caller, wanted provision.APIKey, verb string) error {
+	if beyond := who.grant.Beyond(wanted.Grant()); len(beyond) > 0 {
+		if who.KeyID == "" {
+			return problem(codeForbidden, "your role cannot %s a key that may do more than you: you lack %s, so ask an admin",
+				verb, provision.JoinWords(beyond, "and"))
+		}
 		return problem(codeForbidden,
 			"your key cannot %s a key that may do more than itself: it lacks %s, so use a key that has that",
 			verb, provision.JoinWords(beyond, "and"))
@@ -143,7 +147,7 @@ func (s *service) keyRules(ctx context.Context, body []byte) ([]provision.FieldE
 	}
 	key := s.wantedKey(provision.APIKey{Name: form.Name, Role: form.Role}, form)
 	broken := provision.ValidateAPIKey(key, s.Now(), withPool)
-	if most := s.keyBudget(callerOf(ctx)).rate; form.RequestsPerSecond != nil && *form.RequestsPerSecond > most {
+	if most := s.callerBudget(callerOf(ctx)).rate; form.RequestsPerSecond != nil && *form.RequestsPerSecond > most {
 		broken = append(broken, provision.FieldError{Field: "requests_per_second",
 			Message: fmt.Sprintf("%g exceeds the limit of your own key, %g: ask for at most that, or ask the operator of this service",
 				*form.RequestsPerSecond, most)})

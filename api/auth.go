@@ -17,17 +17,21 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// caller is who sent the request. KeyID, Provider and Tenant are empty on operations that need no key.
+// caller is who sent the request: an API key, or a person. All but IP is empty on operations that need no key.
 type caller struct {
 	Provider string
-	Tenant   provision.Tenant // the provider, with the marketplaces that the key is bound to
-	KeyID    string
+	Tenant   provision.Tenant // the provider, with the marketplaces that the caller is bound to
+	ID       string           // names one key or one person among all callers, in budgets and lists of what is the caller's own
+	KeyID    string           // of a key; empty: a person
 	IP       string
-	key      provision.APIKey
+
+	grant     provision.Grant
+	rateLimit *float64 // the caller's own; nil: the server's default
+	actor     string
 }
 
-// May reports whether the caller's key has the scope. The scope of the operation itself is checked before its handler runs.
-func (c caller) May(scope provision.Scope) bool { return c.KeyID != "" && c.key.May(scope) }
+// May reports whether the caller has the scope. The scope of the operation itself is checked before its handler runs.
+func (c caller) May(scope provision.Scope) bool { return c.grant.May(scope) }
 
 type callerKey struct{}
 
@@ -41,7 +45,32 @@ func callerOf(ctx context.Context) caller {
 }
 
 // Actor is the name of the caller in histories.
-func (c caller) Actor() string { return "key " + c.KeyID }
+func (c caller) Actor() string { return c.actor }
+
+// keyCaller returns the caller that a valid key identifies.
+func keyCaller(key provision.APIKey) caller {
+	id := "key " + key.ID
+	return caller{
+		Provider: key.Provider, Tenant: key.Grant().Tenant(), ID: id, KeyID: key.ID,
+		grant: key.Grant(), rateLimit: key.RateLimit, actor: id,
+	}
+}
+
+// personCaller returns the caller that is a person with the grant.
+func personCaller(person provision.Person, grant provision.Grant) caller {
+	return caller{
+		Provider: grant.Provider, Tenant: grant.Tenant(), ID: "person " + person.Subject + " of " + person.Issuer,
+		grant: grant, actor: person.Actor(),
+	}
+}
+
+// kind is the word for the caller in messages.
+func (c caller) kind() string {
+	if c.KeyID == "" {
+		return "person"
+	}
+	return "key"
+}
 
 // splitKey returns the key's id and secret from the Authorization header.
 func splitKey(header string) (id, secret string, ok bool) {
@@ -54,24 +83,37 @@ func splitKey(header string) (id, secret string, ok bool) {
 
 const howToAuthenticate = `send the header "Authorization: Bearer qm_live_…" with a key that is neither expired nor revoked`
 
-// authenticate puts the caller into the request's context; an operation that needs a key is refused without a valid one.
+// authenticate puts the caller into the request's context; an operation that needs a caller is refused without a valid one.
 func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
+		return func(c echo.Context) (err error) {
 			ctx := c.Request().Context()
-			who := caller{IP: c.RealIP()}
-			if !op.public {
-				key, err := s.apiKey(ctx, who.IP, c.Request().Header.Get(echo.HeaderAuthorization))
-				if err != nil {
-					return err
-				}
-				who.Provider, who.Tenant, who.KeyID, who.key = key.Provider, key.Tenant(), key.ID, key
-				s.noteUse(ctx, key)
+			var who caller
+			if principal, signedIn := principalOf(ctx); op.public {
+				who = caller{}
+			} else if signedIn {
+				who, err = s.signedIn(ctx, principal)
+			} else {
+				who, err = s.withKey(ctx, c.RealIP(), c.Request().Header.Get(echo.HeaderAuthorization))
 			}
+			if err != nil {
+				return err
+			}
+			who.IP = c.RealIP()
 			c.SetRequest(c.Request().WithContext(withCaller(ctx, who)))
 			return next(c)
 		}
 	}
+}
+
+// withKey returns the caller whose valid key is in the header.
+func (s *service) withKey(ctx context.Context, ip, header string) (caller, error) {
+	key, err := s.apiKey(ctx, ip, header)
+	if err != nil {
+		return caller{}, err
+	}
+	s.noteUse(ctx, key)
+	return keyCaller(key), nil
 }
 
 // apiKey returns the valid key of the header. Only a caller who knows the secret learns that a key has expired. An invalid key
@@ -108,15 +150,10 @@ func (s *service) guess(ip string, why error) error {
 
 // opens refuses an unknown key, a wrong secret, and a key that is revoked or has expired.
 func (s *service) opens(key provision.APIKey, found bool, sum [sha256.Size]byte) error {
-	switch {
-	case !found, subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
+	if !found || subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1 {
 		return problem(codeUnauthorized, howToAuthenticate)
-	case key.RevokedAt != nil:
-		return problem(codeUnauthorized, "API key %s is revoked: use another one", key.ID)
-	case !key.Live(s.Now()):
-		return problem(codeUnauthorized, "API key %s has expired: use another one", key.ID)
 	}
-	return nil
+	return s.alive(key)
 }
 
 const useEvery = time.Minute // how often the use of a key is recorded at most
@@ -133,32 +170,45 @@ func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 
 const keyScheme = "apiKey" // the security scheme of the document
 
-// scopesOf returns the scopes of an operation, of which a key needs one, or none if the operation explicitly needs no key. An
-// operation that says nothing is an error, so that none is left open by mistake.
-func scopesOf(op *openapi3.Operation) (scopes []provision.Scope, err error) {
+// anyKey is the security of an operation that every valid key may call.
+func anyKey(security openapi3.SecurityRequirements) bool {
+	if len(security) != 1 || len(security[0]) != 1 {
+		return false
+	}
+	scopes, names := security[0][keyScheme]
+	return names && len(scopes) == 0
+}
+
+// scopesOf returns the scopes of an operation, of which a caller needs one. There are none if the operation explicitly needs no key
+// (public), or any valid one. An operation that says nothing is an error, so that none is left open by mistake.
+func scopesOf(op *openapi3.Operation) (scopes []provision.Scope, public bool, err error) {
 	if op.Security == nil {
-		return nil, errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] if anyone may do that")
+		return nil, false, errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], " +
+			"or write [{apiKey: []}] if every key may do that, or [] if anyone may")
+	}
+	if anyKey(*op.Security) {
+		return nil, false, nil
 	}
 	for _, alternative := range *op.Security {
 		names := alternative[keyScheme]
 		if len(alternative) != 1 || len(names) != 1 {
-			return nil, fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", alternative)
+			return nil, false, fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", alternative)
 		}
 		scope := provision.Scope(names[0])
 		if !scope.Known() {
-			return nil, fmt.Errorf("%q is not a scope: use one of %s", scope, provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
+			return nil, false, fmt.Errorf("%q is not a scope: use one of %s", scope, provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
 		}
 		scopes = append(scopes, scope)
 	}
-	return scopes, nil
+	return scopes, len(scopes) == 0, nil
 }
 
 // authorize refuses a key that has none of the scopes of the operation.
 func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if who := callerOf(c.Request().Context()); !op.public && !slices.ContainsFunc(op.scopes, who.May) {
-				return forbidden(who.key, op.scopes...)
+			if who := callerOf(c.Request().Context()); len(op.scopes) > 0 && !slices.ContainsFunc(op.scopes, who.May) {
+				return forbidden(who, op.scopes...)
 			}
 			return next(c)
 		}
@@ -166,15 +216,49 @@ func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 }
 
 // forbidden says which scope is missing, or which scopes of which one is needed, and which roles have it.
-func forbidden(key provision.APIKey, scopes ...provision.Scope) *problemError {
+func forbidden(who caller, scopes ...provision.Scope) *problemError {
 	needed := "the scope " + provision.JoinWords(scopes, "or")
 	if len(scopes) > 1 {
 		needed = "one of the scopes " + provision.JoinWords(scopes, "or")
 	}
-	why := "which a key of role " + string(key.Role) + " does not have"
-	if slices.ContainsFunc(scopes, key.Role.Allows) {
-		why = "which a key of role " + string(key.Role) + " has, but API key " + key.ID + " was created with fewer scopes"
-	}
+	role := who.grant.Role
 	roles := slices.DeleteFunc(slices.Clone(provision.Roles), func(r provision.Role) bool { return !slices.ContainsFunc(scopes, r.Allows) })
+	why := "which a " + who.kind() + " of role " + string(role) + " does not have"
+	if who.KeyID == "" {
+		return problem(codeForbidden, "this requires %s, %s: ask an admin for the role %s", needed, why, provision.JoinWords(roles, "or"))
+	}
+	if slices.ContainsFunc(scopes, role.Allows) {
+		why = "which a key of role " + string(role) + " has, but API key " + who.KeyID + " was created with fewer scopes"
+	}
 	return problem(codeForbidden, "this requires %s, %s: use a key of role %s", needed, why, provision.JoinWords(roles, "or"))
+}
+
+// signedIn returns the caller whom the console has signed in. A key's row is read again, so that its end holds at once.
+func (s *service) signedIn(ctx context.Context, who provision.Principal) (caller, error) {
+	if who.KeyID == "" {
+		return personCaller(who.Person, who.Grant), nil
+	}
+	keys, err := s.APIKeys.Find(ctx, who.KeyID)
+	if err != nil {
+		return caller{}, err
+	}
+	if len(keys) == 0 {
+		return caller{}, problem(codeUnauthorized, "API key %s does not exist: sign in again", who.KeyID)
+	}
+	if err := s.alive(keys[0]); err != nil {
+		return caller{}, err
+	}
+	s.noteUse(ctx, keys[0])
+	return keyCaller(keys[0]), nil
+}
+
+// alive refuses a key that is revoked or has expired.
+func (s *service) alive(key provision.APIKey) error {
+	switch {
+	case key.RevokedAt != nil:
+		return problem(codeUnauthorized, "API key %s is revoked: use another one", key.ID)
+	case !key.Live(s.Now()):
+		return problem(codeUnauthorized, "API key %s has expired: use another one", key.ID)
+	}
+	return nil
 }

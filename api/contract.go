@@ -25,7 +25,7 @@ type operation struct {
 	*openapi3.Operation
 	route     *routers.Route
 	public    bool              // needs no API key
-	scopes    []provision.Scope // a key needs one of them; none when it is public
+	scopes    []provision.Scope // a caller needs one of them; none: each caller may call it
 	claimed   bool              // has a route
 	mediaType string            // of the body; empty: it takes none
 	maxBytes  int64             // of a body that is a file; 0: it is not, bodyLimit holds
@@ -70,14 +70,14 @@ func contractOf(read document) (_ *contract, err error) {
 		for method, op := range item.Operations() {
 			checked := *op
 			checked.Security = nil // authenticate and authorize check that
-			scopes, problem := scopesOf(op)
+			scopes, public, problem := scopesOf(op)
 			if problem != nil {
 				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
 			}
 			described := &operation{
 				Operation: op,
 				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: &checked},
-				public:    len(scopes) == 0,
+				public:    public,
 				scopes:    scopes,
 			}
 			if described.mediaType, described.maxBytes, problem = bodyOf(op); problem != nil {

@@ -22,6 +22,7 @@ type Database struct {
 	Passwords         Passwords
 	Pools             Pools
 	ProtectedAccounts ProtectedAccounts
+	Sessions          Sessions
 	Stock             StockLevels
 	Webhooks          Webhooks
 	// Ping returns an error when the database does not answer.
@@ -31,7 +32,7 @@ type Database struct {
 func (d Database) complete() bool {
 	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil && d.Imports != nil &&
 		d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
-		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
+		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Sessions != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
 
 // Orders are the rows of the orders.
@@ -74,6 +75,14 @@ type Accounts interface {
 type History interface {
 	// List lists at most filter.Limit entries of the tenant, newest first.
 	List(ctx context.Context, of provision.Tenant, filter provision.HistoryFilter) ([]provision.HistoryEntry, error)
+}
+
+// Sessions are the browsers that are signed in to the console.
+type Sessions interface {
+	// List lists the sessions that may work at the provider, the latest sign-in first.
+	List(ctx context.Context, provider string) ([]provision.Session, error)
+	// EndAll ends all sessions that may work at the provider, and returns their number.
+	EndAll(ctx context.Context, actor, provider, reason string) (ended int, err error)
 }
 
 // Leftovers are what undos could not remove from accounts.

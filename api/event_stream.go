@@ -78,8 +78,8 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	if err != nil {
 		return nil, eventsProblem(err)
 	}
-	if !s.streams.open(who.KeyID) {
-		return nil, problem(codeTooManyRequests, "this key has %d streams open: close one of them", streamsPerKey)
+	if !s.streams.open(who.ID) {
+		return nil, problem(codeTooManyRequests, "you have %d streams open: close one of them", streamsPerKey)
 	}
 	return stream, nil
 }
@@ -102,7 +102,7 @@ type eventStream struct {
 // the feed of the provider. Each write has its own deadline, so a slow reader loses its connection.
 func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	s := st.service
-	defer s.streams.close(st.who.KeyID)
+	defer s.streams.close(st.who.ID)
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // the server's read deadline would end the stream; an error means that there is none
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -223,8 +223,11 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 }
 
 // keyIsValid checks the key again, so that a stream ends soon after its key is revoked or expires. An unreachable database does
-// not end a stream.
+// not end a stream. The console ends the streams of people with their sessions.
 func (st *eventStream) keyIsValid() bool {
+	if st.who.KeyID == "" {
+		return true
+	}
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
 	keys, err := st.service.APIKeys.Find(ctx, st.who.KeyID)

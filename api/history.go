@@ -50,7 +50,7 @@ func historyKinds(who caller, wanted []provision.HistoryKind) (kinds []provision
 		case who.May(of.Scope) && (named || len(wanted) == 0):
 			kinds = append(kinds, of.Kind)
 		case named && !who.May(of.Scope):
-			return nil, forbidden(who.key, of.Scope)
+			return nil, forbidden(who, of.Scope)
 		}
 	}
 	return kinds, nil

@@ -9,22 +9,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A budget limits the requests of one key or address. Each process counts for itself.
+// A budget limits the requests of one key, person or address. Each process counts for itself.
 type budget struct {
-	who   string // one key, or one address
+	who   string // one key, one person, or one address
 	whose string // for the message
 	rate  float64
 	burst int
 	at    time.Time
 }
 
-// limit charges the request to the budget of its key. For an operation that needs no key, each address has a budget of its own,
+// limit charges the request to the budget of its caller. For an operation that needs no key, each address has a budget of its own,
 // so that invalid keys from an address do not keep its customers from their passwords.
 func (s *service) limit(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			who := callerOf(c.Request().Context())
-			spent := s.keyBudget(who)
+			spent := s.callerBudget(who)
 			if op.public {
 				spent = s.addressBudget(op.OperationID, who.IP, "your address, for requests of this kind,")
 			}
@@ -36,9 +36,12 @@ func (s *service) limit(op *operation) echo.MiddlewareFunc {
 	}
 }
 
-func (s *service) keyBudget(who caller) budget {
-	b := budget{who: "key " + who.KeyID, whose: "API key " + who.KeyID, rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
-	if own := who.key.RateLimit; own != nil {
+func (s *service) callerBudget(who caller) budget {
+	b := budget{who: who.ID, whose: "your account", rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
+	if who.KeyID != "" {
+		b.whose = "API key " + who.KeyID
+	}
+	if own := who.rateLimit; own != nil {
 		b.rate, b.burst = *own, max(1, int(2*(*own)))
 	}
 	return b

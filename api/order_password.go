@@ -48,7 +48,7 @@ func (s *service) IssuePassword(ctx context.Context, in server.IssuePasswordRequ
 	who := callerOf(ctx)
 	request := provision.PasswordRequest{By: actionOf(ctx, &in.Body.Reason), EvenIfUsed: value(in.Body.EvenIfUsed)}
 	if request.EvenIfUsed && !who.May(provision.ScopeOrdersOperate) {
-		return nil, forbidden(who.key, provision.ScopeOrdersOperate)
+		return nil, forbidden(who, provision.ScopeOrdersOperate)
 	}
 	view, err := s.order(ctx, in.OrderID)
 	if err != nil {

@@ -11,9 +11,14 @@ import (
 	"quartermaster/api/openapi/server"
 )
 
-// New builds the HTTP handler with every route of the API. It fails when the configuration is incomplete, or when the
-// routes and the OpenAPI document disagree.
-func New(cfg Config) (http.Handler, error) {
+// Handler serves every route of the API.
+type Handler struct {
+	http.Handler
+}
+
+// New builds the handler of the API. It fails when the configuration is incomplete, or when the routes and the OpenAPI
+// document disagree.
+func New(cfg Config) (*Handler, error) {
 	s, err := newService(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -22,7 +27,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return handler, nil
+	return &Handler{handler}, nil
 }
 
 func (s *service) routes() (_ http.Handler, err error) {
@@ -110,6 +115,9 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/events", op.ListEvents)
 	v1(http.MethodGet, streamPath, op.StreamEvents)
 	v1(http.MethodGet, "/v1/health", op.GetHealth)
+	v1(http.MethodGet, "/v1/me", op.GetMe)
+	v1(http.MethodGet, "/v1/sessions", op.ListSessions)
+	v1(http.MethodPost, "/v1/sessions/end", op.EndSessions)
 	v1(http.MethodGet, "/v1/history", op.ListHistory)
 	v1(http.MethodPost, "/v1/account-imports", op.ImportAccounts)
 	v1(http.MethodGet, "/v1/account-imports", op.ListAccountImports)

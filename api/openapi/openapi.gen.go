@@ -480,6 +480,12 @@ type DeliveryWithAttempts struct {
 	Delivery Delivery `json:"delivery"`
 }
 
+// EndedSessions How many sessions ended.
+type EndedSessions struct {
+	// Ended The number of sessions that ended.
+	Ended int `json:"ended"`
+}
+
 // Environment `production` is real stock; `test` is stock for trials.
 type Environment = provision.Environment
 
@@ -887,6 +893,31 @@ type KeySecret = string
 
 // MarketplaceID The id of one of the provider's marketplaces.
 type MarketplaceID = string
+
+// Me The caller.
+type Me struct {
+	// Actor The caller's name in histories.
+	Actor string `json:"actor"`
+
+	// APIKey An API key without its text.
+	APIKey *APIKey `json:"api_key,omitempty"`
+
+	// Marketplaces The marketplaces that the caller is bound to. Absent if it sees all marketplaces of the provider.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
+	// Provider The provider whose orders and accounts the caller sees.
+	Provider string `json:"provider"`
+
+	// RequestsPerSecond How many requests the caller may send per second.
+	RequestsPerSecond float64 `json:"requests_per_second"`
+
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
+	Role Role `json:"role"`
+
+	// Scopes The caller's scopes.
+	Scopes []Scope `json:"scopes"`
+}
 
 // ModelStock The stock of one account model in a pool.
 type ModelStock struct {
@@ -2122,6 +2153,31 @@ type SecretRotation struct {
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
 
+// Session A browser that is signed in to the console.
+type Session struct {
+	// Actor Who signed in: an API key or a person.
+	Actor string `json:"actor"`
+
+	// EndsAt When the session ends at the latest.
+	EndsAt time.Time `json:"ends_at"`
+
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
+	Role Role `json:"role"`
+
+	// SeenAt When the browser was last used, to the minute.
+	SeenAt time.Time `json:"seen_at"`
+
+	// SignedInAt When the sign-in was.
+	SignedInAt time.Time `json:"signed_in_at"`
+}
+
+// SessionList The browsers that are signed in.
+type SessionList struct {
+	// Items The sessions.
+	Items []Session `json:"items"`
+}
+
 // Step One part of the work in one account. If the order takes another account, it adds new steps.
 type Step struct {
 	// AccountID The AWS account that the step works in; empty before the order holds one.
@@ -2808,6 +2864,9 @@ type UpdatePoolJSONRequestBody = PoolUpdate
 // ProtectAccountJSONRequestBody defines body for ProtectAccount for application/json ContentType.
 type ProtectAccountJSONRequestBody = Protection
 
+// EndSessionsJSONRequestBody defines body for EndSessions for application/json ContentType.
+type EndSessionsJSONRequestBody = Reason
+
 // AcknowledgeStockAlertJSONRequestBody defines body for AcknowledgeStockAlert for application/json ContentType.
 type AcknowledgeStockAlertJSONRequestBody = Acknowledgement
 
@@ -3295,6 +3354,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetMe Find out who you are
+	//
+	// Returns the provider, role and scopes of the caller. Every valid key may call this, which makes it a good first
+	// request: it shows that the key works, and what it may do.
+	//
+	// Corresponds with GET /v1/me (the `GetMe` operationId).
+	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenAPI Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -3769,6 +3836,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccount(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSessions List who is signed in to the console
+	//
+	// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
+	//
+	// Corresponds with GET /v1/sessions (the `ListSessions` operationId).
+	ListSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndSessionsWithBody Sign everyone out of the console
+	//
+	// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+	// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+	EndSessionsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndSessions Sign everyone out of the console
+	//
+	// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+	// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+	EndSessions(ctx context.Context, body EndSessionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetStock Read the stock
 	//
@@ -4702,6 +4796,24 @@ func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, req
 	return c.Client.Do(req)
 }
 
+// GetMe Find out who you are
+//
+// Returns the provider, role and scopes of the caller. Every valid key may call this, which makes it a good first
+// request: it shows that the key works, and what it may do.
+//
+// Corresponds with GET /v1/me (the `GetMe` operationId).
+func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetOpenAPI Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -5517,6 +5629,63 @@ func (c *Client) ProtectAccountWithBody(ctx context.Context, accountID AccountID
 // Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 func (c *Client) ProtectAccount(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewProtectAccountRequest(c.Server, accountID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSessions List who is signed in to the console
+//
+// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
+//
+// Corresponds with GET /v1/sessions (the `ListSessions` operationId).
+func (c *Client) ListSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndSessionsWithBody Sign everyone out of the console
+//
+// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+func (c *Client) EndSessionsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndSessionsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndSessions Sign everyone out of the console
+//
+// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+func (c *Client) EndSessions(ctx context.Context, body EndSessionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndSessionsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7510,6 +7679,33 @@ func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Requ
 	return req, nil
 }
 
+// NewGetMeRequest constructs an http.Request for the GetMe method
+func NewGetMeRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/me")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -8689,6 +8885,73 @@ func NewProtectAccountRequestWithBody(server string, accountID AccountIDInPath, 
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListSessionsRequest constructs an http.Request for the ListSessions method
+func NewListSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEndSessionsRequest calls the generic EndSessions builder with application/json body
+func NewEndSessionsRequest(server string, body EndSessionsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEndSessionsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewEndSessionsRequestWithBody constructs an http.Request for the EndSessions method, with any body, and a specified content type
+func NewEndSessionsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/end")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -9937,6 +10200,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
 
+	// GetMeWithResponse Find out who you are
+	//
+	// Returns the provider, role and scopes of the caller. Every valid key may call this, which makes it a good first
+	// request: it shows that the key works, and what it may do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/me (the `GetMe` operationId).
+	GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error)
+
 	// GetOpenAPIWithResponse Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -10429,6 +10702,35 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ProtectAccountResponse, error)
+
+	// ListSessionsWithResponse List who is signed in to the console
+	//
+	// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/sessions (the `ListSessions` operationId).
+	ListSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
+
+	// EndSessionsWithBodyWithResponse Sign everyone out of the console
+	//
+	// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+	// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+	EndSessionsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndSessionsResponse, error)
+
+	// EndSessionsWithResponse Sign everyone out of the console
+	//
+	// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+	// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+	EndSessionsWithResponse(ctx context.Context, body EndSessionsJSONRequestBody, reqEditors ...RequestEditorFn) (*EndSessionsResponse, error)
 
 	// GetStockWithResponse Read the stock
 	//
@@ -11796,6 +12098,47 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+type GetMeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Me
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetMeResponse) GetJSON200() *Me {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetOpenAPIResponse200Headers the declared response headers of an HTTP 200 response for GetOpenAPI
 type GetOpenAPIResponse200Headers struct {
 	ETag string
@@ -12748,6 +13091,88 @@ func (r ProtectAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ProtectAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSessionsResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EndSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EndedSessions
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EndSessionsResponse) GetJSON200() *EndedSessions {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r EndSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndSessionsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13987,6 +14412,22 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 	return ParseListHistoryResponse(rsp)
 }
 
+// GetMeWithResponse Find out who you are
+//
+// Returns the provider, role and scopes of the caller. Every valid key may call this, which makes it a good first
+// request: it shows that the key works, and what it may do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/me (the `GetMe` operationId).
+func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error) {
+	rsp, err := c.GetMe(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMeResponse(rsp)
+}
+
 // GetOpenAPIWithResponse Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -14688,6 +15129,53 @@ func (c *ClientWithResponses) ProtectAccountWithResponse(ctx context.Context, ac
 		return nil, err
 	}
 	return ParseProtectAccountResponse(rsp)
+}
+
+// ListSessionsWithResponse List who is signed in to the console
+//
+// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/sessions (the `ListSessions` operationId).
+func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error) {
+	rsp, err := c.ListSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSessionsResponse(rsp)
+}
+
+// EndSessionsWithBodyWithResponse Sign everyone out of the console
+//
+// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+func (c *ClientWithResponses) EndSessionsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndSessionsResponse, error) {
+	rsp, err := c.EndSessionsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndSessionsResponse(rsp)
+}
+
+// EndSessionsWithResponse Sign everyone out of the console
+//
+// Ends all console sessions of the key's provider at once. Everyone, the caller included, must sign in again. API
+// keys stay valid: revoke a key that has fallen into the wrong hands. The request is safe to repeat.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sessions/end (the `EndSessions` operationId).
+func (c *ClientWithResponses) EndSessionsWithResponse(ctx context.Context, body EndSessionsJSONRequestBody, reqEditors ...RequestEditorFn) (*EndSessionsResponse, error) {
+	rsp, err := c.EndSessions(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndSessionsResponse(rsp)
 }
 
 // GetStockWithResponse Read the stock
@@ -15830,6 +16318,32 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 	return response, nil
 }
 
+// ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
+func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Me
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetOpenAPIResponse parses an HTTP response from a GetOpenAPIWithResponse call
 func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16481,6 +16995,58 @@ func ParseProtectAccountResponse(rsp *http.Response) (*ProtectAccountResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ProtectedAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSessionsResponse parses an HTTP response from a ListSessionsWithResponse call
+func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEndSessionsResponse parses an HTTP response from a EndSessionsWithResponse call
+func ParseEndSessionsResponse(rsp *http.Response) (*EndSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EndedSessions
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ func APIKey(k provision.APIKey) openapi.APIKey {
 		ID:                k.ID,
 		Name:              k.Name,
 		Role:              k.Role,
-		Scopes:            k.Rights(),
+		Scopes:            k.Grant().Rights(),
 		Marketplaces:      OptionalSlice(k.Marketplaces),
 		RequestsPerSecond: k.RateLimit,
 		CreatedAt:         k.CreatedAt.UTC(),

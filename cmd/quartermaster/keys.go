@@ -83,7 +83,7 @@ func (c *listKeysCommand) Run(e *env, api *client.Client) error {
 			if k.Marketplaces != nil {
 				marketplaces = provision.JoinWords(*k.Marketplaces, "and")
 			}
-			if len(k.Scopes) < len(provision.APIKey{Role: k.Role}.Rights()) {
+			if len(k.Scopes) < len(k.Role.Scopes()) {
 				scopes = provision.JoinWords(k.Scopes, "and")
 			}
 			if k.RequestsPerSecond != nil {

@@ -30,6 +30,8 @@ type cli struct {
 	Pools    poolsCommand    `cmd:"" group:"api" help:"Create, list, show and update pools, and protect AWS accounts."`
 	Webhooks webhooksCommand `cmd:"" group:"api" help:"Manage webhook endpoints and their deliveries."`
 	Keys     keysCommand     `cmd:"" group:"api" help:"Create, list, rotate and revoke API keys."`
+	Whoami   whoamiCommand   `cmd:"" group:"api" help:"Show which provider and role your API key has, and what it may do."`
+	Sessions sessionsCommand `cmd:"" group:"api" help:"List the browsers that are signed in to the console, or sign everyone out."`
 	Events   eventsCommand   `cmd:"" group:"api" help:"List events, or follow new ones."`
 	History  historyCommand  `cmd:"" group:"api" help:"Show who did what to orders, accounts, pools and API keys, when and why, newest first."`
 	Health   healthCommand   `cmd:"" group:"api" help:"Show whether anything is stuck and whether workers are alive."`

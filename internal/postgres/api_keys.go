@@ -161,7 +161,7 @@ func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne
 		if key, err = providerKey(ctx, tx, provider, id, ` FOR UPDATE`); err != nil || key.RevokedAt != nil {
 			return err
 		}
-		if keepOne && key.May(provision.ScopeKeysWrite) {
+		if keepOne && key.Grant().May(provision.ScopeKeysWrite) {
 			last, err := isLastThatCreatesKeys(ctx, tx, key)
 			if err != nil {
 				return err
@@ -186,7 +186,7 @@ func isLastThatCreatesKeys(ctx context.Context, tx *sqlx.Tx, key provision.APIKe
 		return false, err
 	}
 	for _, other := range others {
-		if other.key().May(provision.ScopeKeysWrite) {
+		if other.key().Grant().May(provision.ScopeKeysWrite) {
 			return false, nil
 		}
 	}

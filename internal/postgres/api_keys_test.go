@@ -50,7 +50,7 @@ func TestAKeyIsKeptAsItIsMade(t *testing.T) {
 	require.WithinDuration(t, time.Now(), added.CreatedAt, time.Minute)
 	require.True(t, end.Equal(*added.ExpiresAt))
 	require.InDelta(t, limit, *added.RateLimit, 0)
-	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, added.Rights())
+	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, added.Grant().Rights())
 
 	found, err := store.APIKeys.Find(ctx, "narrow", "unknown", "narrow")
 	require.NoError(t, err)

@@ -35,6 +35,7 @@ type DB struct {
 	Providers         Providers
 	Reconciliation    Reconciliation
 	SealKeys          SealKeys
+	Sessions          Sessions
 	Steps             Steps
 	Stock             Stock
 	Verifications     Verifications
@@ -63,6 +64,7 @@ func New(connections *sqlx.DB) *DB {
 		Providers:         Providers{db},
 		Reconciliation:    Reconciliation{db},
 		SealKeys:          SealKeys{db},
+		Sessions:          Sessions{db},
 		Steps:             Steps{db},
 		Stock:             Stock{db},
 		Verifications:     Verifications{db},

@@ -24,20 +24,9 @@ type APIKey struct {
 	ReplacedBy   string     `db:"replaced_by"`  // the id of the key that replaced it; empty: it was not rotated
 }
 
-// Tenant is what the key may see.
-func (k APIKey) Tenant() Tenant { return Tenant{Provider: k.Provider, Marketplaces: k.Marketplaces} }
-
-// Rights returns the scopes that the key has.
-func (k APIKey) Rights() []Scope {
-	return slices.DeleteFunc(k.Role.Scopes(), func(s Scope) bool { return len(k.Scopes) > 0 && !slices.Contains(k.Scopes, s) })
-}
-
-// May reports whether the key has the scope.
-func (k APIKey) May(scope Scope) bool { return slices.Contains(k.Rights(), scope) }
-
-// Beyond returns the scopes that the other key has and this one does not.
-func (k APIKey) Beyond(other APIKey) []Scope {
-	return slices.DeleteFunc(other.Rights(), k.May)
+// Grant is what the key permits to do.
+func (k APIKey) Grant() Grant {
+	return Grant{Provider: k.Provider, Role: k.Role, Scopes: k.Scopes, Marketplaces: k.Marketplaces}
 }
 
 // Live reports whether the key is valid at that time.
