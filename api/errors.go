@@ -25,10 +25,12 @@ const (
 	codeInvalidParameter     provision.Code = "InvalidParameter"
 	codeUnauthorized         provision.Code = "Unauthorized"
 	codeForbidden            provision.Code = "Forbidden"
-	codeNotFound             provision.Code = "NotFound"
+	codeNotFound             provision.Code = provision.CodeNotFound
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
 	codeConflict             provision.Code = provision.CodeConflict
 	codeAccountExists        provision.Code = "AccountExists"
+	codeBatchIDReused        provision.Code = "BatchIDReused"
+	codeCountChanged         provision.Code = "CountChanged"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
@@ -37,7 +39,7 @@ const (
 	codeUnsupportedMediaType provision.Code = "UnsupportedMediaType"
 	codeInvalid              provision.Code = "Invalid"
 	codeTooManyRequests      provision.Code = "TooManyRequests"
-	codeUnavailable          provision.Code = "Unavailable"
+	codeUnavailable          provision.Code = provision.CodeUnavailable
 	codeRequestTimeout       provision.Code = "RequestTimeout"
 	codeClientClosedRequest  provision.Code = "ClientClosedRequest"
 )
@@ -68,6 +70,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeSignInInUse:   {http.StatusConflict, "The customer has made the sign-in their own", 0},
 	provision.CodeSignInRemoved: {http.StatusConflict, "The customer has removed the sign-in", 0},
 	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
+	codeBatchIDReused:           {http.StatusConflict, "The batch id is already used", 0},
+	codeCountChanged:            {http.StatusConflict, "The number has changed since the review", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
 	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},
 	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is required", 0},
@@ -177,7 +181,7 @@ func asProblem(err error) *problemError {
 		return refused(*failure)
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
+		return problem(codeBodyTooLarge, "the body may have at most %d bytes: split it", tooLarge.Limit).because(err)
 	}
 	if noAnswer(err) {
 		return problem(codeUnavailable,

@@ -110,18 +110,13 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
-			return s.Orders.List(ctx, callerOf(ctx).Tenant, provision.OrderFilter{
-				States:        value(in.Params.State),
-				Marketplace:   value(in.Params.Marketplace),
-				Environment:   value(in.Params.Environment),
-				Model:         value(in.Params.Model),
-				AccountID:     value(in.Params.AccountID),
-				CustomerID:    value(in.Params.CustomerID),
-				CreatedAfter:  in.Params.CreatedAfter,
-				CreatedBefore: in.Params.CreatedBefore,
-				Limit:         limit,
-				After:         after,
+			filter := orderFilter(openapi.OrderFilter{
+				State: in.Params.State, Marketplace: in.Params.Marketplace, Environment: in.Params.Environment, Model: in.Params.Model,
+				AccountID: in.Params.AccountID, CustomerID: in.Params.CustomerID,
+				CreatedAfter: in.Params.CreatedAfter, CreatedBefore: in.Params.CreatedBefore,
 			})
+			filter.Limit, filter.After = limit, after
+			return s.Orders.List(ctx, callerOf(ctx).Tenant, filter)
 		},
 		show: s.orderResource,
 		place: func(v provision.OrderView) provision.OrderCursor {
@@ -132,6 +127,19 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 		return nil, err
 	}
 	return server.ListOrders200JSONResponse{Items: orders, NextCursor: next}, nil
+}
+
+func orderFilter(form openapi.OrderFilter) provision.OrderFilter {
+	return provision.OrderFilter{
+		States:        value(form.State),
+		Marketplace:   value(form.Marketplace),
+		Environment:   value(form.Environment),
+		Model:         value(form.Model),
+		AccountID:     value(form.AccountID),
+		CustomerID:    value(form.CustomerID),
+		CreatedAfter:  form.CreatedAfter,
+		CreatedBefore: form.CreatedBefore,
+	}
 }
 
 func validOrderCursor(c provision.OrderCursor) bool {

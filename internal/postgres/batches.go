@@ -128,7 +128,9 @@ ORDER BY n`
 )
 
 // Candidates returns what a batch would act on, in the order of its list, at most one more than a batch may have.
-func (s Batches) Candidates(ctx context.Context, of provision.Tenant, selection provision.BatchSelection) ([]provision.BatchCandidate, error) {
+func (s Batches) Candidates(
+	ctx context.Context, of provision.Tenant, selection provision.BatchSelection,
+) ([]provision.BatchCandidate, error) {
 	ids, err := selected(ctx, s.db, of, selection)
 	if err != nil {
 		return nil, err
