@@ -16,15 +16,26 @@ import (
 
 // As returns a transport that answers requests by the handler itself, in process, as sent by the principal from the address.
 // Everything that guards a request over the network guards these too: scope, rate limit, the check against the document, timeouts,
-// log, and metrics. An answer is streamed while it is written; closing its body ends the handler. The caller's headers for
-// authentication and for its address are ignored.
+// log, and metrics. An answer is streamed while it is written; closing its body ends the handler. The request's headers for
+// authentication and for its address do not count.
 func (h *Handler) As(who provision.Principal, from netip.Addr) http.RoundTripper {
-	return inProcess{h, who, netip.AddrPortFrom(from, 0).String()}
+	return inProcess{h, &who, netip.AddrPortFrom(from, 0).String()}
+}
+
+// Unauthenticated returns a transport like that of As, of requests that authenticate themselves by their headers.
+func (h *Handler) Unauthenticated(from netip.Addr) http.RoundTripper {
+	return inProcess{h, nil, netip.AddrPortFrom(from, 0).String()}
+}
+
+// ClientAddress returns the address that the request came from: the peer's, or what trusted proxies say.
+func (h *Handler) ClientAddress(r *http.Request) netip.Addr {
+	address, _ := parseAddress(h.clientAddress(r))
+	return address
 }
 
 type inProcess struct {
 	handler    http.Handler
-	who        provision.Principal
+	who        *provision.Principal // nil: the request's headers say who sends it
 	remoteAddr string
 }
 
@@ -38,12 +49,13 @@ func principalOf(ctx context.Context) (provision.Principal, bool) {
 
 // RoundTrip implements http.RoundTripper. It returns when the handler has written the status.
 func (t inProcess) RoundTrip(sent *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(context.WithValue(sent.Context(), principalKey{}, t.who))
+	ctx, cancel := context.WithCancel(sent.Context())
+	if t.who != nil {
+		ctx = context.WithValue(ctx, principalKey{}, *t.who)
+	}
 	r := sent.Clone(ctx)
 	r.RemoteAddr, r.RequestURI, r.Host = t.remoteAddr, sent.URL.RequestURI(), sent.URL.Host
-	for _, header := range []string{echo.HeaderAuthorization, echo.HeaderXForwardedFor, echo.HeaderXRealIP} {
-		r.Header.Del(header)
-	}
+	r.Header.Del(echo.HeaderXForwardedFor)
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}

@@ -38,7 +38,7 @@ func (w *testAPI) as(t *testing.T, who provision.Principal, method, target, body
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := (&Handler{w.handler}).As(who, desk).RoundTrip(r)
+	answer, err := (&Handler{Handler: w.handler}).As(who, desk).RoundTrip(r)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = answer.Body.Close() })
 	return answer
@@ -138,7 +138,7 @@ func TestAStreamInProcessEndsWithItsBody(t *testing.T) {
 
 func TestACallerInProcessMayGiveUp(t *testing.T) {
 	t.Parallel()
-	blocked := &Handler{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
+	blocked := &Handler{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://console.invalid/", nil)
@@ -146,7 +146,7 @@ func TestACallerInProcessMayGiveUp(t *testing.T) {
 	_, err = blocked.As(annaAs(provision.RoleViewer), desk).RoundTrip(r) //nolint:bodyclose // there is none
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
-	broken := &Handler{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") })}
+	broken := &Handler{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") })}
 	_, err = broken.As(annaAs(provision.RoleViewer), desk).RoundTrip(r.WithContext(t.Context())) //nolint:bodyclose // there is none
 	require.ErrorContains(t, err, "a fault")
 }

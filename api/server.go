@@ -14,6 +14,7 @@ import (
 // Handler serves every route of the API.
 type Handler struct {
 	http.Handler
+	clientAddress echo.IPExtractor
 }
 
 // New builds the handler of the API. It fails when the configuration is incomplete, or when the routes and the OpenAPI
@@ -27,7 +28,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &Handler{handler}, nil
+	return &Handler{handler, clientAddress(cfg.TrustedProxies)}, nil
 }
 
 func (s *service) routes() (_ http.Handler, err error) {
@@ -63,6 +64,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
 	v1(http.MethodGet, "/v1/orders", op.ListOrders)
 	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
+	v1(http.MethodGet, "/v1/order-counts", op.CountOrders)
 	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
 	v1(http.MethodGet, "/v1/orders/:order_id/history", op.ListOrderHistory)
 	v1(http.MethodPatch, "/v1/orders/:order_id", op.CorrectOrder)
@@ -72,6 +74,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders/:order_id/end-undo", op.EndUndo)
 	v1(http.MethodPost, "/v1/orders/:order_id/swap", op.SwapOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/password", op.IssuePassword)
+	v1(http.MethodPut, "/v1/orders/:order_id/manual-steps/:number", op.TickManualStep)
 	v1(http.MethodPost, "/v1/accounts", op.CreateAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
 	v1(http.MethodGet, "/v1/accounts/export", op.ExportAccounts)

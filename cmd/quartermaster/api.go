@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/console"
 	"quartermaster/internal/health"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
@@ -66,6 +68,13 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	pages, err := console.New(console.Config{API: handler, Sessions: db.Sessions, PublicURL: c.PublicURL, Log: e.log})
+	if err != nil {
+		return err
+	}
+	root := http.NewServeMux()
+	root.Handle("/", handler)
+	root.Handle("/console/", pages)
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if temporal.AwaitUsable(ctx, e.log) == nil {
@@ -74,7 +83,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		}
 		return nil
 	})
-	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: handler}).Start(ctx, serving, e.log); err != nil {
+	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: root}).Start(ctx, serving, e.log); err != nil {
 		return err
 	}
 	if c.CodecListen != "" {

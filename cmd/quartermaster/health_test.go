@@ -1,37 +1,12 @@
 package main
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/provision"
 )
-
-// temporalState is what Temporal says about the workers and the schedules.
-type temporalState struct{ workers int }
-
-func (*temporalState) Ready(context.Context) error { return nil }
-
-func (s *temporalState) TaskQueues(context.Context) ([]provision.TaskQueue, error) {
-	now := time.Now()
-	return []provision.TaskQueue{
-		{Type: "workflow", Pollers: s.workers, SeenAt: now}, {Type: "activity", Pollers: s.workers, SeenAt: now, Backlog: 3},
-	}, nil
-}
-
-func (*temporalState) Schedules(context.Context) ([]provision.ScheduleState, error) {
-	now := time.Now()
-	return []provision.ScheduleState{
-		{ID: "reconcile", Exists: true, Every: time.Minute, LastRun: &now, LastResult: provision.RunCompleted, CreatedAt: &now},
-	}, nil
-}
-
-func (*temporalState) LastReconciliation(context.Context) (*provision.Reconciliation, error) {
-	return &provision.Reconciliation{At: time.Now()}, nil
-}
 
 func TestHealthSaysWhetherWorkersAreAlive(t *testing.T) {
 	t.Parallel()
@@ -42,7 +17,7 @@ func TestHealthSaysWhetherWorkersAreAlive(t *testing.T) {
 	require.Regexp(t, `(?m)^reconcile +active +\S+Z +completed +-$`, well)
 	require.Contains(t, s.must("health", "--json"), `"status":"ok"`)
 
-	s.temporal.workers = 0
+	s.temporal.Workers = 0
 	ill := s.run("health")
 	require.ErrorContains(t, ill.err, "the service is failing")
 	require.Equal(t, exitFailed, exitCode(ill.err))

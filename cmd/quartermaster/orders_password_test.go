@@ -17,12 +17,12 @@ func TestACustomerWhoLostTheLinkGetsANewOne(t *testing.T) {
 	require.Contains(t, s.must("orders", "show", "o-1"), first[len("o-1: "):], "an admin may see it")
 	require.Contains(t, s.must("orders", "history", "o-1"), "ticket 4711")
 
-	s.workflows.slowPassword = true
+	s.workflows.SlowPassword = true
 	second := s.must("orders", "password", "o-1", "--reason=again")
 	require.Regexp(t, `^o-1: http://127.0.0.1:8080/reveal#\S+$`, second, "the command waits until it is set")
 	require.NotEqual(t, first, second)
 
-	s.workflows.refusePassword = &provision.Failure{Code: provision.CodeSignInInUse, Reason: "the customer has chosen a password"}
+	s.workflows.RefusePassword = &provision.Failure{Code: provision.CodeSignInInUse, Reason: "the customer has chosen a password"}
 	slow := s.run("orders", "password", "o-1", "--reason=again")
 	require.ErrorContains(t, slow.err, "the customer has chosen a password")
 	require.Equal(t, exitRefused, exitCode(slow.err))

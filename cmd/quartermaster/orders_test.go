@@ -87,7 +87,8 @@ func TestAnOrderIsPlacedFromOptionsAFileOrTheStandardInput(t *testing.T) {
 func TestAnOrderWhoseAnswerIsLostIsSentAgain(t *testing.T) {
 	t.Parallel()
 	s := setupAPI(t)
-	s.workflows.lost, s.retryFor = 1, "1m"
+	s.workflows.LoseAnswers(1)
+	s.retryFor = "1m"
 	r := s.run(newOrderArgs("o-1")...)
 	require.NoError(t, r.err)
 	require.Contains(t, r.out, "order o-1 is accepted")
@@ -107,7 +108,7 @@ func TestWatchFollowsAnOrderUntilItEnds(t *testing.T) {
 	s.order("o-1", provision.Provisioning)
 	done := make(chan result)
 	go func() { done <- s.run("orders", "watch", "o-1") }()
-	s.complete(provision.OrderKey{Provider: "acme", ID: "o-1"}, "000000500001")
+	s.seed.Complete(t, provision.OrderKey{Provider: "acme", ID: "o-1"}, "000000500001")
 	r := <-done
 	require.NoError(t, r.err)
 	require.Regexp(t, `(?m)^\S+Z  o-1  completed  000000500001  allocate$`, r.out)

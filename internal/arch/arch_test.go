@@ -35,12 +35,12 @@ const (
 )
 
 // testTools are the folders that exist for tests.
-var testTools = []string{"internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
+var testTools = []string{"api/apitest", "internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
 
 var rules = []rule{
 	// The whole repository.
 	{folder: "", except: testTools, never: []string{
-		internal + "awssim", internal + "postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/dev",
+		internal + "awssim", internal + "postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/api/apitest", "quartermaster/dev",
 		"github.com/stretchr/testify", "pgregory.net/rapid",
 	}, why: "only tests and dev/ use simulators and test databases"},
 	{folder: "", except: []string{"api"}, tests: true, never: []string{echo}, why: "Echo stays inside api"},
@@ -50,7 +50,7 @@ var rules = []rule{
 	},
 
 	// The API.
-	{folder: "api", never: []string{
+	{folder: "api", except: []string{"api/apitest"}, never: []string{
 		awsSDK, sqlx, pq, "database/sql$", temporal, "quartermaster/activities", internal + "postgres", internal + "awscloud",
 	}, why: "the API starts workflows and reads; it does not do the work"},
 	{
@@ -61,6 +61,11 @@ var rules = []rule{
 		folder: "api/client", never: []string{"quartermaster/api$", "quartermaster/api/openapi/server", "quartermaster/api/resource"},
 		why: "a client knows what the API answers, not how",
 	},
+
+	{folder: "console", never: []string{
+		"quartermaster/api$", "quartermaster/api/openapi/server", "quartermaster/api/resource", echo, awsSDK, sqlx, pq, "database/sql$", temporal,
+		"quartermaster/workflows", "quartermaster/activities", internal + "postgres", internal + "awscloud",
+	}, why: "the console does nothing that the API cannot: it calls the API's operations"},
 
 	// Workflows and activities.
 	{folder: "workflows", except: []string{"workflows/control"}, never: []string{

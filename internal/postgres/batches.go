@@ -94,15 +94,12 @@ func selected(ctx context.Context, q queryer, of provision.Tenant, selection pro
 	if selection.IDs != nil {
 		return selection.IDs, nil
 	}
-	var query string
-	var args []any
 	if selection.Verb.Targets() == provision.BatchOrders {
 		selection.Orders.Limit = provision.MaxBatch + 1
-		query, args = orderPage(of, selection.Orders)
-	} else {
-		selection.Accounts.Limit = provision.MaxBatch + 1
-		query, args = accountPage(of.Provider, selection.Accounts)
+		return orderIDs(ctx, q, of, selection.Orders)
 	}
+	selection.Accounts.Limit = provision.MaxBatch + 1
+	query, args := accountPage(of.Provider, selection.Accounts)
 	err = q.SelectContext(ctx, &ids, query, args...)
 	return ids, err
 }

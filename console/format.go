@@ -1,0 +1,119 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ZoneName is the zone of every clock on the page.
+func (l *look) ZoneName() string { return l.location.String() }
+
+// Clock returns a time of day.
+func (l *look) Clock(t time.Time) string { return t.In(l.location).Format("15:04:05") }
+
+// Time returns when something happened or will happen: how long ago, and by the clock, both to be seen and copied.
+func (l *look) Time(t time.Time) template.HTML {
+	return l.time(ago(l.now.Sub(t)), t)
+}
+
+// TimeOr returns when something happened, or a word if it has not.
+func (l *look) TimeOr(t *time.Time, none string) template.HTML {
+	if t == nil {
+		return template.HTML(`<span class="muted">` + template.HTMLEscapeString(none) + `</span>`) //nolint:gosec // escaped
+	}
+	return l.Time(*t)
+}
+
+// time returns a <time> element. Both texts are made here, so that there is nothing to escape.
+func (l *look) time(relative string, t time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s <small>%s</small></time>`, //nolint:gosec // numbers and names of months only
+		t.UTC().Format(time.RFC3339), relative, l.Moment(t)))
+}
+
+// Moment returns a time by the clock, with its date unless that is today's.
+func (l *look) Moment(t time.Time) string {
+	at, now := t.In(l.location), l.now.In(l.location)
+	switch {
+	case at.Year() != now.Year():
+		return at.Format("2 Jan 2006 15:04")
+	case at.YearDay() != now.YearDay():
+		return at.Format("2 Jan 15:04")
+	}
+	return at.Format("15:04:05")
+}
+
+// Date returns a day, with its year unless that is this one.
+func (l *look) Date(t time.Time) string {
+	at := t.In(l.location)
+	if at.Year() != l.now.In(l.location).Year() {
+		return at.Format("2 Jan 2006")
+	}
+	return at.Format("2 Jan")
+}
+
+// ago returns a length of time in at most two units; "in …" if it has not passed yet.
+func ago(d time.Duration) string {
+	if d < 0 {
+		return "in " + length(-d)
+	}
+	return length(d)
+}
+
+// length returns a length of time in at most two units.
+func length(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		if minutes := int(d.Minutes()) % 60; minutes > 0 {
+			return fmt.Sprintf("%d h %d min", int(d.Hours()), minutes)
+		}
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// took returns how long something took.
+func took(d time.Duration) string {
+	if d < 10*time.Second {
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	}
+	return length(d)
+}
+
+// number writes a number with a space between thousands.
+func number(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + " " + text[i:]
+	}
+	return text
+}
+
+// plural returns "1 order" or "2 orders".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// accountID groups the digits of an AWS account id for the eye: the gaps are margins, so that a copy has twelve digits.
+func accountID(id string) template.HTML {
+	if len(id) != 12 || strings.Trim(id, "0123456789") != "" {
+		return template.HTML(template.HTMLEscapeString(id)) //nolint:gosec // escaped
+	}
+	return template.HTML(`<span class="id"><i>` + id[:4] + `</i><i>` + id[4:8] + `</i><i>` + id[8:] + `</i></span>`) //nolint:gosec // digits only
+}
+
+// Days returns how long stock lasts, and until when.
+func (l *look) Days(days float64) template.HTML {
+	n := int(days)
+	until := l.Date(l.now.Add(time.Duration(days * 24 * float64(time.Hour))))
+	return template.HTML(fmt.Sprintf(`%s <span class="muted small">to %s</span>`, plural(n, "day", "days"), until)) //nolint:gosec // no text of others
+}

@@ -1,0 +1,74 @@
+package console
+
+import (
+	"encoding/json"
+	"html/template"
+
+	"quartermaster/internal/provision"
+)
+
+// status is how the console shows a state: a word, an icon of its own shape, and a color.
+type status struct{ Word, Icon, Class string }
+
+// icons are drawn in a square of 16. Each kind of status has a shape of its own, because colors alone tell nothing to many people.
+var icons = map[string]template.HTML{
+	"good":  `<circle cx="8" cy="8" r="6"/><path d="m5.4 8.2 1.8 1.8 3.4-3.6"/>`,
+	"go":    `<path d="M13.5 8A5.5 5.5 0 1 1 8 2.5"/>`,
+	"wait":  `<path d="M4 2h8M4 14h8M5 2c0 4 6 4 6 6s-6 2-6 6M11 2c0 4-6 4-6 6s6 2 6 6"/>`,
+	"ask":   `<path d="M8 2 15 14H1Z"/><path d="M8 6.5v3.2M8 11.9v.1"/>`,
+	"bad":   `<circle cx="8" cy="8" r="6"/><path d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>`,
+	"undo":  `<path d="M3 6h7a3.5 3.5 0 0 1 0 7H6M6 3 3 6l3 3"/>`,
+	"off":   `<circle cx="8" cy="8" r="6"/><path d="M3.8 12.2 12.2 3.8"/>`,
+	"quiet": `<circle cx="8" cy="8" r="2.5"/>`,
+	"open":  `<circle cx="8" cy="8" r="6"/>`,
+}
+
+// icon draws one of the icons.
+func icon(name string) template.HTML {
+	return `<svg viewBox="0 0 16 16" aria-hidden="true">` + icons[name] + `</svg>`
+}
+
+// orderStatuses are the states of orders.
+var orderStatuses = map[provision.OrderState]status{
+	provision.Accepted:          {"Accepted", "quiet", "calm"},
+	provision.WaitingForAccount: {"Waiting", "wait", "calm"},
+	provision.Provisioning:      {"Provisioning", "go", "go"},
+	provision.ActionRequired:    {"Action required", "ask", "ask"},
+	provision.Completed:         {"Completed", "good", "good"},
+	provision.Compensating:      {"Being undone", "undo", "undo"},
+	provision.Failed:            {"Failed", "bad", "bad"},
+	provision.Cancelled:         {"Cancelled", "off", "calm"},
+}
+
+// orderStatus returns how a state of an order is shown. A state that this version does not know is shown as it is.
+func orderStatus(state provision.OrderState) status {
+	if known, ok := orderStatuses[state]; ok {
+		return known
+	}
+	return status{string(state), "quiet", "calm"}
+}
+
+// orderState reads a state of an order from an entry of the history, in which values are JSON.
+func orderState(value *json.RawMessage) (state provision.OrderState) {
+	if value != nil {
+		_ = json.Unmarshal(*value, &state) // what is no text is no state
+	}
+	return state
+}
+
+// accountStatuses are the statuses of accounts, in the operators' words.
+var accountStatuses = map[provision.AccountStatus]status{
+	provision.AccountReady:              {"Ready", "good", "good"},
+	provision.AccountProvisioning:       {"In progress", "go", "go"},
+	provision.AccountAllocated:          {"Allocated", "quiet", "calm"},
+	provision.AccountProvisioningFailed: {"Provisioning failed", "bad", "bad"},
+	provision.AccountInvalid:            {"Invalid", "off", "bad"},
+}
+
+// accountStatus returns how a status of an account is shown.
+func accountStatus(s provision.AccountStatus) status {
+	if known, ok := accountStatuses[s]; ok {
+		return known
+	}
+	return status{string(s), "quiet", "calm"}
+}
