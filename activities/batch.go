@@ -138,6 +138,9 @@ func (a *Activities) tryRow(ctx context.Context, b provision.Batch, row provisio
 		}
 		return err
 	}
+	if b.Verb == provision.BatchSwap && row.Account == "" { // it may hold one by now, which no one has reviewed
+		return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order held no account that could be swapped"}
+	}
 	_, err := a.Batching.Verbs.Act(ctx, b.Tenant, row.ID, b.Verb.Action(), b.Intervention(row))
 	if err != nil && !errors.Is(err, verbs.ErrUnread) { // an order that cannot be read has received the request
 		return err

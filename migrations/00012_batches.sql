@@ -41,14 +41,15 @@ CREATE INDEX batches_newest_first ON batches (provider, started_at DESC, id DESC
 CREATE INDEX batches_running ON batches (progressed_at) WHERE state = 'running';
 
 CREATE TABLE batch_rows (
-    provider  text NOT NULL,
-    batch_id  uuid NOT NULL,
-    n         integer NOT NULL,
-    target_id text NOT NULL,
-    outcome   text NOT NULL DEFAULT 'waiting',
-    code      text NOT NULL DEFAULT '',
-    message   text NOT NULL DEFAULT '',
-    ended_at  timestamptz,
+    provider   text NOT NULL,
+    batch_id   uuid NOT NULL,
+    n          integer NOT NULL,
+    target_id  text NOT NULL,
+    account_id text NOT NULL DEFAULT '',
+    outcome    text NOT NULL DEFAULT 'waiting',
+    code       text NOT NULL DEFAULT '',
+    message    text NOT NULL DEFAULT '',
+    ended_at   timestamptz,
     PRIMARY KEY (provider, batch_id, n),
     FOREIGN KEY (provider, batch_id) REFERENCES batches (provider, id) ON DELETE CASCADE,
     CONSTRAINT batch_rows_outcome_known CHECK (outcome IN ('waiting', 'done', 'refused', 'failed')),
@@ -60,6 +61,8 @@ COMMENT ON TABLE batch_rows IS
     'deleted with the batch';
 COMMENT ON COLUMN batch_rows.n IS 'the place in the batch, from 1';
 COMMENT ON COLUMN batch_rows.target_id IS 'the order or account';
+COMMENT ON COLUMN batch_rows.account_id IS
+    'of a row that swaps: the account that the order held when the batch was created, which alone is swapped';
 COMMENT ON COLUMN batch_rows.code IS 'why it was refused or failed: the code of the API''s problem';
 -- Finds the next rows of a batch, counts the rows by outcome, and lists those with an outcome.
 CREATE INDEX batch_rows_by_outcome ON batch_rows (provider, batch_id, outcome, n);

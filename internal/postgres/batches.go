@@ -48,8 +48,10 @@ INSERT INTO batches AS b (provider, id, marketplaces, actor, verb, targets, reas
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING ` + batchColumns
 
 	createBatchRowsSQL = `
-INSERT INTO batch_rows (provider, batch_id, n, target_id)
-SELECT $1, $2, n, id FROM unnest($3::text[]) WITH ORDINALITY AS target (id, n)`
+INSERT INTO batch_rows (provider, batch_id, n, target_id, account_id)
+SELECT $1, $2, n, target.id, COALESCE((SELECT a.id FROM accounts a
+    WHERE $4 AND a.provider = $1 AND a.order_id = target.id AND a.status = 'provisioning'), '')
+FROM unnest($3::text[]) WITH ORDINALITY AS target (id, n)`
 )
 
 // batchesKept is how long a batch and its results can be read.
@@ -77,7 +79,7 @@ func (s Batches) Create(ctx context.Context, n provision.NewBatch) (provision.Ba
 			n.Selection.Verb.Targets(), n.Reason, n.RequestHash, len(ids)); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, createBatchRowsSQL, n.Provider, n.ID, pq.Array(ids))
+		_, err = tx.ExecContext(ctx, createBatchRowsSQL, n.Provider, n.ID, pq.Array(ids), n.Selection.Verb == provision.BatchSwap)
 		return err
 	})
 	switch {
@@ -217,7 +219,7 @@ func (s Batches) Rows(ctx context.Context, key provision.BatchKey, f provision.B
 	w.and("r.provider = ? AND r.batch_id = ? AND r.n > ?", key.Provider, key.ID, f.After)
 	w.andIf(len(f.Outcomes) > 0, "r.outcome = ANY(?)", pq.Array(f.Outcomes))
 	err = s.db.SelectContext(ctx, &rows,
-		`SELECT r.n, r.target_id, r.outcome, r.code, r.message, r.ended_at FROM batch_rows r`+w.sql()+` ORDER BY r.n LIMIT `+w.arg(f.Limit),
+		`SELECT r.n, r.target_id, r.account_id, r.outcome, r.code, r.message, r.ended_at FROM batch_rows r`+w.sql()+` ORDER BY r.n LIMIT `+w.arg(f.Limit),
 		w.args...)
 	return rows, err
 }

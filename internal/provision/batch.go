@@ -147,6 +147,7 @@ const (
 type BatchRow struct {
 	N       int          `db:"n"` // its place, from 1
 	ID      string       `db:"target_id"`
+	Account string       `db:"account_id"` // of a row that swaps: the account that the order held when the batch was created
 	Outcome BatchOutcome `db:"outcome"`
 	Code    Code         `db:"code"` // of the API's problem; empty unless it was refused or failed
 	Message string       `db:"message"`
@@ -155,7 +156,7 @@ type BatchRow struct {
 
 // Intervention is what the batch does to an order of a row. Its id is the same in every attempt, so that no order is acted on twice.
 func (b Batch) Intervention(row BatchRow) Intervention {
-	return Intervention{Actor: b.Actor, Reason: b.Reason, ID: fmt.Sprintf("%s/%d", b.ID, row.N)}
+	return Intervention{Actor: b.Actor, Reason: b.Reason, AccountID: row.Account, ID: fmt.Sprintf("%s/%d", b.ID, row.N)}
 }
 
 // BatchCandidate is an order or account that a batch would act on.
