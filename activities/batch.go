@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,16 @@ type Batching struct {
 	// Pace limits how many rows of batches this process begins per second, so that they leave the database and Temporal to orders; nil
 	// means no limit.
 	Pace *rate.Limiter
+	// Pause is the pause before the second try of a row whose answer is unknown; five times as long before each further one. A second when
+	// 0.
+	Pause time.Duration
 }
 
 const (
 	batchPage   = 40 // rows of one activity
 	rowsAtOnce  = 8
-	rowTries    = 3           // until a row whose answer is unknown has failed
-	rowPause    = time.Second // before the second try; five times as long before each further one
+	rowTries    = 3 // until a row whose answer is unknown has failed
+	rowPause    = time.Second
 	hintTimeout = 5 * time.Second
 )
 
@@ -94,7 +98,7 @@ func (a *Activities) runRows(ctx context.Context, b provision.Batch, rows []prov
 // runRow runs one row and records its outcome. A row whose answer is unknown is tried again, and has failed in the end.
 func (a *Activities) runRow(ctx context.Context, b provision.Batch, row provision.BatchRow) error {
 	var err error
-	for try, pause := 1, rowPause; ; try, pause = try+1, 5*pause {
+	for try, pause := 1, cmp.Or(a.Batching.Pause, rowPause); ; try, pause = try+1, 5*pause {
 		if err = a.tryRow(ctx, b, row); err == nil || ctx.Err() != nil {
 			break
 		}

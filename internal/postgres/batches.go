@@ -27,7 +27,7 @@ func (r batchRow) batch() provision.Batch {
 	return r.Batch
 }
 
-// seenBy selects the batches b that the tenant may see: those that touch nothing else than what the tenant may see.
+// seenBy selects the batches b that touch nothing outside of the tenant.
 func (w *where) seenBy(of provision.Tenant) {
 	w.and("b.provider = ?", of.Provider)
 	w.andIf(of.Marketplaces != nil, "b.marketplaces <@ ?", pq.Array(of.Marketplaces))
