@@ -72,8 +72,16 @@ func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObj
 	if err != nil {
 		return nil, accountProblem(in.AccountID, err)
 	}
+	shown := resource.Account(account)
+	if account.Status == provision.AccountReady {
+		place, err := s.Accounts.Place(ctx, account.Provider, account.ID)
+		if err != nil {
+			return nil, err
+		}
+		shown.Place = resource.Optional(place)
+	}
 	return server.GetAccount200JSONResponse{
-		Body: resource.Account(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
+		Body: shown, Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -82,8 +90,10 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 	accounts, next, err := list[provision.AccountCursor, provision.Account, openapi.Account]{
 		valid: validAccountCursor,
 		read: func(after *provision.AccountCursor, limit int) ([]provision.Account, error) {
-			filter := accountFilter(openapi.AccountFilter{Status: in.Params.Status, Marketplace: in.Params.Marketplace,
-				Environment: in.Params.Environment, Model: in.Params.Model})
+			filter := accountFilter(openapi.AccountFilter{
+				Status: in.Params.Status, Marketplace: in.Params.Marketplace, Environment: in.Params.Environment, Model: in.Params.Model,
+				Search: in.Params.Search, WaitingForVerification: in.Params.WaitingForVerification, HasFinding: in.Params.HasFinding,
+			})
 			filter.Limit, filter.After = limit, after
 			return s.Accounts.List(ctx, callerOf(ctx).Provider, filter)
 		},
@@ -104,6 +114,9 @@ func accountFilter(form openapi.AccountFilter) provision.AccountFilter {
 		Marketplace: value(form.Marketplace),
 		Environment: value(form.Environment),
 		Model:       value(form.Model),
+		Search:      value(form.Search),
+		Awaiting:    form.WaitingForVerification,
+		HasFinding:  form.HasFinding,
 	}
 }
 

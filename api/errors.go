@@ -33,6 +33,9 @@ const (
 	codeCountChanged         provision.Code = "CountChanged"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"
+	codeAlreadyDone          provision.Code = "AlreadyDone"
+	codeStillRunning         provision.Code = "StillRunning"
+	codeIdempotencyKeyReused provision.Code = "IdempotencyKeyReused"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
 	codeEventsGone           provision.Code = "EventsGone"
 	codeBodyTooLarge         provision.Code = "BodyTooLarge"
@@ -73,6 +76,8 @@ var problems = map[provision.Code]struct {
 	codeBatchIDReused:           {http.StatusConflict, "The batch id is already used", 0},
 	codeCountChanged:            {http.StatusConflict, "The number has changed since the review", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
+	codeAlreadyDone:             {http.StatusConflict, "An earlier request did this", 0},
+	codeStillRunning:            {http.StatusConflict, "An earlier request is running", 0},
 	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},
 	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is required", 0},
 	codeLinkUsedUp:              {http.StatusGone, "The link can no longer be used", 0},
@@ -81,6 +86,7 @@ var problems = map[provision.Code]struct {
 	codeUnsupportedMediaType:    {http.StatusUnsupportedMediaType, "Unsupported media type", 0},
 	codeInvalid:                 {http.StatusUnprocessableEntity, "The request has invalid fields", 0},
 	provision.CodeInputRefused:  {http.StatusUnprocessableEntity, "The order refuses the value", 0},
+	codeIdempotencyKeyReused:    {http.StatusUnprocessableEntity, "The Idempotency-Key is already used", 0},
 	codeTooManyRequests:         {http.StatusTooManyRequests, "Too many requests", 1},
 	provision.CodeInternal:      {http.StatusInternalServerError, "Internal error", 0},
 	codeUnavailable:             {http.StatusServiceUnavailable, "Temporarily unavailable", 5},
@@ -106,6 +112,7 @@ type problemError struct {
 	code       provision.Code
 	detail     string
 	fields     []openapi.FieldProblem
+	earlier    *openapi.EarlierRequest
 	cause      error // for the log only
 	retryAfter int   // seconds; 0: as the table says
 }
@@ -274,6 +281,7 @@ func (s *service) writeProblem(err error, c echo.Context) {
 		Detail:    p.detail,
 		RequestID: header.Get(echo.HeaderXRequestID),
 		Errors:    resource.OptionalSlice(p.fields),
+		Earlier:   p.earlier,
 	})
 	if err == nil {
 		err = c.Blob(row.status, problemContentType, body)

@@ -118,6 +118,35 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
 	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+
+	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/new", createPool)
+	with(provision.ScopePoolsRead, "GET /{provider}/pools/protected", protectedAccounts)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/protected", protectAccount)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/protected/{account}/unprotect", unprotectPage)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/protected/{account}/unprotect", unprotectAccount)
+	with(provision.ScopePoolsRead, "GET /{provider}/pools/{marketplace}/{environment}", pool)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/{marketplace}/{environment}/edit", editPool)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/{marketplace}/{environment}/edit", updatePool)
+
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts", accounts)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/export", exportAccounts)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/new", newAccount)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/new", createAccount)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import", importPage)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/import", checkImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import/template", importTemplate)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/import/start", startPage)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/import/start", startImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import/{import}", showImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/{account}", accountPage)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/{account}/{verb}", reviewAccount)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/{account}/{verb}", actOnAccount)
+
+	with(provision.ScopeStockRead, "GET /{provider}/alerts", alerts)
+	with(provision.ScopeStockWrite, "GET /{provider}/alerts/{alert}/acknowledge", acknowledgePage)
+	with(provision.ScopeStockWrite, "POST /{provider}/alerts/{alert}/acknowledge", acknowledgeAlert)
 	return c.secure(c.mux)
 }
 

@@ -22,13 +22,28 @@ type templates map[string]*template.Template
 // functions are what templates may call besides the methods of page.
 var functions = template.FuncMap{
 	"account":       accountID,
+	"accountEntry":  accountHistoryEntry,
+	"accountNote":   accountNote,
+	"accountState":  accountState,
 	"accountStatus": accountStatus,
+	"alertStatus":   alertStatus,
+	"checkOutcome":  checkOutcome,
+	"checkWord":     checkWord,
+	"count":         count,
 	"dict":          dict,
 	"icon":          icon,
+	"importStatus":  importStatus,
 	"number":        number,
 	"orderState":    orderState,
 	"orderStatus":   orderStatus,
+	"plain":         plain,
 	"plural":        plural,
+	"plot":          plotOf,
+	"policy":        policy,
+	"poolStatus":    poolStatus,
+	"resourceWord":  resourceWord,
+	"rowOutcome":    rowOutcome,
+	"setting":       settingOf,
 }
 
 func readTemplates() (templates, error) {

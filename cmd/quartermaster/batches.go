@@ -35,7 +35,7 @@ type batchSelection struct {
 	Model         string                    `help:"Only orders or accounts of this model." placeholder:"MODEL"`
 	Account       string                    `help:"Only the order that holds or received this AWS account." placeholder:"ID"`
 	Customer      string                    `help:"Only orders of this customer." placeholder:"ID"`
-	Search        string                    `help:"Only orders that this text finds." placeholder:"TEXT"`
+	Search        string                    `help:"Only orders or accounts that this text finds." placeholder:"TEXT"`
 	Asks          string                    `help:"Only orders that ask the customer, or an operator." enum:",customer,operator" default:"" placeholder:"WHOM"`
 	CreatedAfter  time.Time                 `help:"Only orders created at this time or later: a time, a day, or how long ago, such as 7d." placeholder:"TIME"`
 	CreatedBefore time.Time                 `help:"Only orders created before this time." placeholder:"TIME"`
@@ -72,7 +72,7 @@ func (s batchSelection) form(e *env, api *client.Client) (openapi.BatchSelection
 	form.Accounts = &openapi.AccountTargets{IDs: namedList(ids)}
 	if s.AllThatMatch {
 		form.Accounts.Filter = &openapi.AccountFilter{Status: namedList(s.Status), Marketplace: named(s.Marketplace),
-			Environment: named(provision.Environment(s.Environment)), Model: named(provision.Model(s.Model))}
+			Environment: named(provision.Environment(s.Environment)), Model: named(provision.Model(s.Model)), Search: named(s.Search)}
 	}
 	return form, nil
 }

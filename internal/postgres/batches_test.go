@@ -246,7 +246,7 @@ func TestTheLargestBatch(t *testing.T) {
 	count, err := store.Batches.Count(ctx, n.Tenant, n.Selection)
 	require.NoError(t, err)
 	require.Equal(t, provision.MaxBatch+1, count, "more than a batch may have is not counted further")
-	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", "000000000001", 0))
+	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", "000000000001", 0, ""))
 	n.Expected = provision.MaxBatch
 	b, err := store.Batches.Create(ctx, n)
 	require.NoError(t, err)
