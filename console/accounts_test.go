@@ -84,7 +84,7 @@ func TestAnAccountSaysWhetherItMayBeUsed(t *testing.T) {
 	w.Seed.Order(t, "MP-1", provision.Completed)
 	used := b.page("/console/acme/accounts/111122220001")
 	require.Contains(t, used.words(".verdict"), "No: it belongs to the customer of an order. Order MP-1")
-	require.Zero(t, used.Find(".stacked").Length(), "nothing can be done to it")
+	require.Zero(t, used.Find(".act-row").Length(), "nothing can be done to it")
 }
 
 func TestVerbsOfAnAccount(t *testing.T) {
@@ -93,7 +93,7 @@ func TestVerbsOfAnAccount(t *testing.T) {
 	w.Seed.Account(t, "111122220001", provision.AccountReady)
 	const account = "/console/acme/accounts/111122220001"
 	b := w.as(t, provision.RoleOperator)
-	verbs := func() string { return b.page(account).words(".stacked") }
+	verbs := func() string { return b.page(account).words(".act-row") }
 
 	require.Equal(t, "Verify now Edit Make Invalid… Delete…", verbs())
 	require.Contains(t, b.follow(account+"/verify", "version", "").said(), "Verification has started.")
@@ -127,7 +127,7 @@ func TestVerbsOfAnAccount(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(account+"/explode").status)
 	require.Equal(t, http.StatusNotFound, b.post(account+"/explode").status)
 	viewer := w.as(t, provision.RoleViewer)
-	require.Zero(t, viewer.page(account).Find(".stacked").Length())
+	require.Zero(t, viewer.page(account).Find(".act-row").Length())
 	require.Equal(t, http.StatusForbidden, viewer.post(account+"/delete", "reason", "x").status)
 
 	remove := b.page(account + "/delete")
