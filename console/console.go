@@ -118,6 +118,9 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
 	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+
+	webhookRoutes(with)
+	keyRoutes(with)
 	return c.secure(c.mux)
 }
 

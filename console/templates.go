@@ -21,14 +21,25 @@ type templates map[string]*template.Template
 
 // functions are what templates may call besides the methods of page.
 var functions = template.FuncMap{
-	"account":       accountID,
-	"accountStatus": accountStatus,
-	"dict":          dict,
-	"icon":          icon,
-	"number":        number,
-	"orderState":    orderState,
-	"orderStatus":   orderStatus,
-	"plural":        plural,
+	"account":        accountID,
+	"accountStatus":  accountStatus,
+	"callbackStatus": callbackStatus,
+	"deliveryStatus": deliveryStatus,
+	"dict":           dict,
+	"eventsOf":       eventsOf,
+	"host":           host,
+	"icon":           icon,
+	"isCallback":     isCallback,
+	"keyEvent":       keyEvent,
+	"lastAnswer":     lastAnswer,
+	"number":         number,
+	"orderState":     orderState,
+	"orderStatus":    orderStatus,
+	"plural":         plural,
+	"queueLength":    queueLength,
+	"sentence":       sentence,
+	"took":           took,
+	"webhookStatus":  webhookStatus,
 }
 
 func readTemplates() (templates, error) {
