@@ -161,10 +161,15 @@ func differences(now, sent url.Values) (differ []difference) {
 	for _, field := range []struct{ name, label string }{
 		{"url", "URL"}, {"description", "Description"}, {"event_types", "Events"}, {"marketplaces", "Marketplaces"},
 	} {
-		is, wanted := strings.Join(now[field.name], ", "), strings.Join(sent[field.name], ", ")
+		is, wanted := inAnyOrder(now[field.name]), inAnyOrder(sent[field.name])
 		if is != wanted {
 			differ = append(differ, difference{field.label, is, wanted})
 		}
 	}
 	return differ
+}
+
+// inAnyOrder returns the values of a field, so that the same ones give the same text.
+func inAnyOrder(values []string) string {
+	return strings.Join(slices.Sorted(slices.Values(values)), ", ")
 }

@@ -118,6 +118,18 @@ func webhook(p *page) error {
 // Callback reports whether the webhook is the callback_url of orders.
 func (d webhookData) Callback() bool { return isCallback(d.Webhook) }
 
+// DisabledBy is who disabled the webhook; empty: no one did.
+func (d webhookData) DisabledBy() string {
+	switch by := d.Webhook.DisabledBy; {
+	case by == nil:
+		return ""
+	case *by == byDeliveries:
+		return "Quartermaster"
+	default:
+		return *by
+	}
+}
+
 func isCallback(w openapi.Webhook) bool { return w.Kind == provision.WebhookCallback }
 
 // deliveryData is what the page of a delivery shows.
