@@ -65,6 +65,13 @@ type console struct {
 	pages  templates
 	static static
 	mux    *http.ServeMux
+	routed []route
+}
+
+// route is an address that the console answers, and the scope that it needs.
+type route struct {
+	pattern string
+	scope   provision.Scope // empty: a sign-in is enough
 }
 
 // New returns the handler of the console, for all paths below /console/ of the PublicURL.
@@ -106,18 +113,50 @@ func (c *console) routes() http.Handler {
 	}
 	with := func(scope provision.Scope, pattern string, handle handler) { // to those who have the scope; empty: to all who are signed in
 		open(pattern, needs(scope, handle))
+		c.routed = append(c.routed, route{pattern, scope})
 	}
 	c.mux.Handle(inConsole("GET /-/static/{name}"), c.static)
 	open("GET /{$}", start)
 	open("GET /sign-in", signInPage)
 	open("POST /sign-in", signIn)
 	open("POST /sign-out", signOut)
+	open("GET /-/enter", enterPage)
+	open("POST /-/enter", enter)
 	with("", "GET /{provider}/live", live)
 	with("", "GET /{provider}/{rest...}", noPage)
 
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
 	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+
+	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/new", createPool)
+	with(provision.ScopePoolsRead, "GET /{provider}/pools/protected", protectedAccounts)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/protected", protectAccount)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/protected/{account}/unprotect", unprotectPage)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/protected/{account}/unprotect", unprotectAccount)
+	with(provision.ScopePoolsRead, "GET /{provider}/pools/{marketplace}/{environment}", pool)
+	with(provision.ScopePoolsWrite, "GET /{provider}/pools/{marketplace}/{environment}/edit", editPool)
+	with(provision.ScopePoolsWrite, "POST /{provider}/pools/{marketplace}/{environment}/edit", updatePool)
+
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts", accounts)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/export", exportAccounts)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/new", newAccount)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/new", createAccount)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import", importPage)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/import", checkImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import/template", importTemplate)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/import/start", startPage)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/import/start", startImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/import/{import}", showImport)
+	with(provision.ScopeAccountsRead, "GET /{provider}/accounts/{account}", accountPage)
+	with(provision.ScopeAccountsWrite, "GET /{provider}/accounts/{account}/{verb}", reviewAccount)
+	with(provision.ScopeAccountsWrite, "POST /{provider}/accounts/{account}/{verb}", actOnAccount)
+
+	with(provision.ScopeStockRead, "GET /{provider}/alerts", alerts)
+	with(provision.ScopeStockWrite, "GET /{provider}/alerts/{alert}/acknowledge", acknowledgePage)
+	with(provision.ScopeStockWrite, "POST /{provider}/alerts/{alert}/acknowledge", acknowledgeAlert)
 
 	webhookRoutes(with)
 	keyRoutes(with)

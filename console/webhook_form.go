@@ -41,11 +41,8 @@ type webhookForm struct {
 	Families     []eventFamily
 	Others       []option // chosen events that this version does not know
 	Marketplaces []option // nil: they must be typed
-	Meanwhile    []difference
+	Conflict     []change
 }
-
-// difference is a field that someone else changed since the form was read.
-type difference struct{ Label, Now, Sent string }
 
 // Detailed reports whether single types of events are chosen.
 func (d webhookForm) Detailed() bool {
@@ -146,7 +143,7 @@ func updateWebhook(p *page) error {
 		if f.Status == http.StatusPreconditionFailed {
 			f.Refused = "Someone changed this webhook after you opened the form. Nothing was changed. Compare, and save again."
 			f.Values.Set("version", version)
-			data.Meanwhile = differences(webhookValues(w, version), f.Values)
+			data.Conflict = differences(webhookValues(w, version), f.Values)
 		}
 		return p.again(f, "webhook-form", "Edit "+host(w.URL), data)
 	}
@@ -157,13 +154,13 @@ func updateWebhook(p *page) error {
 }
 
 // differences are the fields in which a webhook differs from what was sent.
-func differences(now, sent url.Values) (differ []difference) {
+func differences(now, sent url.Values) (differ []change) {
 	for _, field := range []struct{ name, label string }{
 		{"url", "URL"}, {"description", "Description"}, {"event_types", "Events"}, {"marketplaces", "Marketplaces"},
 	} {
 		is, wanted := inAnyOrder(now[field.name]), inAnyOrder(sent[field.name])
 		if is != wanted {
-			differ = append(differ, difference{field.label, is, wanted})
+			differ = append(differ, change{field.label, is, wanted})
 		}
 	}
 	return differ
