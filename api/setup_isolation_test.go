@@ -54,6 +54,7 @@ func walkTable() map[string]walked {
 			"marketplace=nordic", "limit=1", "state=completed"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrderForm":     {},
 		"getOrder":         {},
 		"listOrderHistory": {queries: []string{"limit=1"}},
 		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
