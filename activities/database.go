@@ -67,7 +67,7 @@ type Steps interface {
 	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
 		lease time.Duration) (now provision.Assignment, wait time.Duration, err error)
 	// End records how an attempt at a step, or at its undo, ended. A step that is being undone or is undone never becomes done.
-	End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
+	End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, end provision.AttemptEnd) error
 	// NoteRefusal records that AWS refuses the step with this code, and returns how long it has done so without another code in between.
 	NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
 		code provision.Code) (lasting time.Duration, err error)

@@ -157,8 +157,8 @@ func classify(err error, at provision.Step) provision.Failure {
 		return provision.Failure{Code: provision.CodeWrongAccount,
 			Reason: fmt.Sprintf("the role of account %s is in account %s: correct the account's role ARN", wrong.Want, wrong.Got)}
 	}
-	f := provision.Failure{AWSCode: awscloud.Code(err), RequestID: awscloud.RequestID(err)}
 	call := callName(err)
+	f := provision.Failure{AWSCode: awscloud.Code(err), AWSOperation: call, RequestID: awscloud.RequestID(err)}
 	switch {
 	case errors.Is(err, awscloud.ErrLeaseExpired):
 		f.Code = provision.CodeAttemptEnded
@@ -271,8 +271,8 @@ func notYetAfter(answer error, what string) error {
 	return withCause(failure, answer)
 }
 
-// withCause adds the code and the request id of AWS's answer to a failure. AWS Support asks for them.
+// withCause adds AWS's answer to a failure: its code, the call and the request id. AWS Support asks for them.
 func withCause(failure *provision.Failure, err error) *provision.Failure {
-	failure.AWSCode, failure.RequestID = awscloud.Code(err), awscloud.RequestID(err)
+	failure.AWSCode, failure.AWSOperation, failure.RequestID = awscloud.Code(err), callName(err), awscloud.RequestID(err)
 	return failure
 }

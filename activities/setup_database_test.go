@@ -133,15 +133,15 @@ func (s failingSteps) BeginUndo(ctx context.Context, key provision.OrderKey, acc
 	return s.store.asInTheFixture(now), wait, err
 }
 
-func (s failingSteps) End(ctx context.Context, key provision.OrderKey, account string, step provision.Step, state provision.StepState,
-	problem string) error {
+func (s failingSteps) End(ctx context.Context, key provision.OrderKey, account string, step provision.Step,
+	end provision.AttemptEnd) error {
 	if err := s.store.fails(); err != nil {
 		return err
 	}
 	s.store.mu.Lock()
-	s.store.problems = append(s.store.problems, problem)
+	s.store.problems = append(s.store.problems, end.Problem)
 	s.store.mu.Unlock()
-	return s.Steps.End(ctx, key, account, step, state, problem)
+	return s.Steps.End(ctx, key, account, step, end)
 }
 
 func (s failingSteps) NoteRefusal(ctx context.Context, key provision.OrderKey, account string, step provision.Step,

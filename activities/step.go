@@ -25,22 +25,22 @@ func (a *Activities) step(ctx context.Context, in Work, step provision.Step, wor
 		return conclude(ctx, err, step)
 	}
 	lease.Grant(asked)
-	w := in.assigned(now)
+	w, began := in.assigned(now), time.Now()
 	err = attempt(ctx, step, func(ctx context.Context) error { return work(ctx, w) })
 	if err != nil && ctx.Err() == nil {
 		err = a.judge(ctx, in, step, err)
 	}
-	state, problem := provision.StepDone, ""
+	end := provision.AttemptEnd{State: provision.StepDone, Took: time.Since(began)}
 	switch failure, final := failureOf(err); {
 	case err == nil:
 	case ctx.Err() != nil:
-		state = provision.StepStopped
+		end.State = provision.StepStopped
 	case final:
-		state, problem = provision.StepFailed, failure.Explained()
+		end.State, end.Problem, end.AWS = provision.StepFailed, failure.Explained(), failure.AWS()
 	default:
-		state, problem = provision.StepRetrying, failure.Explained()
+		end.State, end.Problem, end.AWS = provision.StepRetrying, failure.Explained(), failure.AWS()
 	}
-	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, end); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	return err
@@ -65,7 +65,7 @@ func (a *Activities) undo(ctx context.Context, in Work, step provision.Step,
 	if err != nil { // the end is not recorded: the next attempt must wait as well
 		return Undone{}, conclude(ctx, err, step)
 	}
-	w := in.assigned(now)
+	w, began := in.assigned(now), time.Now()
 	var notes []string
 	err = attempt(ctx, step, func(ctx context.Context) (err error) {
 		notes, err = work(ctx, w)
@@ -74,15 +74,15 @@ func (a *Activities) undo(ctx context.Context, in Work, step provision.Step,
 	if err != nil && ctx.Err() == nil {
 		err = a.judgeUndo(ctx, in, step, err)
 	}
-	state, problem := provision.StepUndone, ""
+	end := provision.AttemptEnd{State: provision.StepUndone, Took: time.Since(began)}
 	switch failure, _ := failureOf(err); {
 	case err == nil:
 	case ctx.Err() != nil:
-		state, problem = provision.StepUndoing, "the attempt was stopped"
+		end.State, end.Problem = provision.StepUndoing, "the attempt was stopped"
 	default:
-		state, problem = provision.StepUndoing, failure.Explained()
+		end.State, end.Problem, end.AWS = provision.StepUndoing, failure.Explained(), failure.AWS()
 	}
-	if recordErr := a.ended(ctx, in, step, state, problem); err == nil {
+	if recordErr := a.ended(ctx, in, step, end); err == nil {
 		err = conclude(ctx, recordErr, step)
 	}
 	if err != nil {
@@ -157,13 +157,13 @@ const recordTime = 5 * time.Second
 
 // ended records how an attempt ended, even one that was stopped. An attempt whose lease has expired records nothing: the row may
 // already belong to another attempt. An undo waits for the attempts that have not recorded their end.
-func (a *Activities) ended(ctx context.Context, in Work, step provision.Step, state provision.StepState, problem string) error {
+func (a *Activities) ended(ctx context.Context, in Work, step provision.Step, end provision.AttemptEnd) error {
 	if err := leased(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	return a.Steps.End(ctx, in.Order, in.AccountID, step, state, problem)
+	return a.Steps.End(ctx, in.Order, in.AccountID, step, end)
 }
 
 // leased returns an error when the attempt's lease has expired. Package awscloud checks the writes to AWS; writes to the

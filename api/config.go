@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/health"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
@@ -84,6 +85,10 @@ type Config struct {
 
 	// PublicURL is the URL at which customers and marketplaces reach this service, such as https://aws.provider.example.
 	PublicURL string
+	// TemporalWeb is the URL of the Temporal Web UI, and TemporalNamespace the namespace of the workflows there. Default: orders do not
+	// link to their workflows.
+	TemporalWeb       string
+	TemporalNamespace string
 	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
 	// ProtectedAccounts.
 	ProtectedIDs []string
@@ -128,6 +133,7 @@ type service struct {
 	keys     keyLookup
 	streams  streamCounter
 	feeds    eventFeeds
+	counts   countCache
 	models   modelCache
 	pools    poolCache
 }
@@ -171,6 +177,7 @@ func newService(cfg Config) (*service, error) {
 		contract: contract,
 		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
 		basePath: strings.TrimSuffix(public.EscapedPath(), "/"),
+		counts:   countCache{seen: map[countKey]openapi.OrderCounts{}},
 		budgets:  budgets{of: map[string]*rate.Limiter{}},
 		pools:    poolCache{seen: map[provision.Pool]time.Time{}},
 		feeds:    eventFeeds{events: cfg.Events, hints: cfg.EventHints, log: cfg.Log},

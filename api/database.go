@@ -43,6 +43,10 @@ type Orders interface {
 	Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error)
 	// List lists at most filter.Limit orders of the tenant, newest first.
 	List(ctx context.Context, of provision.Tenant, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// Tally counts the orders of the tenant, and those that have ended since a time, unless that is nil.
+	Tally(ctx context.Context, of provision.Tenant, endedSince *time.Time) (provision.OrderCounts, error)
+	// Tick records whether a manual step of an order is done. Errors: provision.ErrNotFound.
+	Tick(ctx context.Context, key provision.OrderKey, number int, done bool, by provision.Intervention) error
 	// History reads the history of an order of the tenant after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, of provision.Tenant, id string, after int64, limit int) ([]provision.OrderHistoryEntry, error)
 	// NoteRefusal records an action on an order that was refused with that code, and the fields that it would have corrected.

@@ -135,6 +135,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"createOrder":   {200, 202, 400, 401, 403, 409, 413, 415, 422},
 		"validateOrder": {200, 400, 401, 422},
 		"listOrders":    {200, 400, 401},
+		"countOrders":   {200, 400, 401},
 		"getOrder":      {200, 400, 401, 404},
 		"correctOrder":  {200, 400, 401, 404, 409, 422},
 		"cancelOrder":   {202, 400, 401, 404, 409, 422},
@@ -142,6 +143,9 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"failOrder":     {202, 400, 401, 404, 409, 422},
 		"endUndo":       {202, 400, 401, 404, 409, 422},
 		"swapOrder":     {202, 400, 401, 404, 409, 422},
+
+		"tickManualStep": {200, 400, 401, 404, 409, 422},
+
 		"createAccount": {201, 400, 401, 409, 422},
 		"listAccounts":  {200, 400, 401},
 		"getAccount":    {200, 400, 401, 404},

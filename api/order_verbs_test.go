@@ -214,8 +214,8 @@ func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	order := w.orderIn(provision.Compensating, "")
 	_, _, err := w.store.Steps.BeginUndo(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, time.Minute)
 	require.NoError(t, err)
-	require.NoError(t, w.store.Steps.End(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, provision.StepUndoing,
-		"PermissionMissing: refused"))
+	require.NoError(t, w.store.Steps.End(t.Context(), order.OrderKey, order.AccountID, provision.StepReport,
+		provision.AttemptEnd{State: provision.StepUndoing, Problem: "PermissionMissing: refused"}))
 	got := fieldsOf(readProblem(t, w.post(target(order), "{}"), http.StatusUnprocessableEntity, codeInvalid))
 	require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
 	answer := w.post(target(order), because)

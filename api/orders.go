@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +17,7 @@ import (
 	"quartermaster/api/openapi/server"
 	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
+	"quartermaster/workflows"
 )
 
 // CreateOrder answers POST /v1/orders. It starts the order's workflow and writes nothing else, so that no crash between two
@@ -123,8 +126,12 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 				Model:         value(in.Params.Model),
 				AccountID:     value(in.Params.AccountID),
 				CustomerID:    value(in.Params.CustomerID),
+				Search:        value(in.Params.Search),
+				Asks:          value(in.Params.Asks),
 				CreatedAfter:  in.Params.CreatedAfter,
 				CreatedBefore: in.Params.CreatedBefore,
+				EndedAfter:    in.Params.EndedAfter,
+				EndedBefore:   in.Params.EndedBefore,
 				Limit:         limit,
 				After:         after,
 			})
@@ -168,13 +175,38 @@ func acceptedOrder(o provision.Order) provision.OrderView {
 
 func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
 
-// oneOrder is the order as its own operations answer it. Only there, and only for keys that may see it, is the link to the password.
+// oneOrder is the order as its own operations answer it. Only there are the failed attempts and, only for keys that may see them, the
+// link to the password and the one to the workflow.
 func (s *service) oneOrder(ctx context.Context, v provision.OrderView) openapi.Order {
-	o := s.orderResource(v)
+	o, who := s.orderResource(v), callerOf(ctx)
 	if o.Result != nil {
-		o.Result.Password = s.passwordResource(callerOf(ctx), v.Password)
+		o.Result.Password = s.passwordResource(who, v.Password)
+	}
+	for i, step := range v.Steps {
+		o.Steps[i].AWS, o.Steps[i].FailedAttempts = step.AWS, resource.OptionalSlice(failedAttempts(step.FailedAttempts))
+	}
+	if who.May(provision.ScopeHealthRead) {
+		o.WorkflowURL = resource.Optional(s.workflowURL(v.OrderKey))
 	}
 	return o
+}
+
+// workflowURL is the page of the order's workflow in the Temporal Web UI, or empty if its address is not configured.
+func (s *service) workflowURL(key provision.OrderKey) string {
+	if s.TemporalWeb == "" {
+		return ""
+	}
+	return strings.TrimSuffix(s.TemporalWeb, "/") + "/namespaces/" + url.PathEscape(s.TemporalNamespace) + "/workflows/" +
+		url.PathEscape(workflows.OrderWorkflowID(key))
+}
+
+func failedAttempts(failed []provision.FailedAttempt) []openapi.FailedAttempt {
+	attempts := make([]openapi.FailedAttempt, len(failed))
+	for i, a := range failed {
+		attempts[i] = openapi.FailedAttempt{Number: a.Number, Began: a.Began.UTC(), Ended: a.Ended.UTC(), Undo: resource.Optional(a.Undo),
+			Problem: a.Problem, AWS: a.AWS}
+	}
+	return attempts
 }
 
 // orderResource is the order without anything about its password, as lists answer it.
@@ -219,19 +251,19 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	if f := v.Failure; f != nil {
 		o.Failure = &openapi.Failure{
 			Code: string(f.Code), Step: resource.Optional(string(f.Step)), Reason: f.Reason,
-			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment),
+			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment), AWS: f.AWS(),
 		}
 	}
 	if v.State == provision.ActionRequired && v.Failure != nil {
-		o.ActionDeadline = resource.UTC(v.Failure.AnswerBy)
+		o.ActionDeadline, o.Failure.Asks = resource.UTC(v.Failure.AnswerBy), resource.Optional(v.Failure.Asks())
 	}
 	if v.State == provision.Completed && v.Result != nil {
-		o.Result = s.resultResource(*v.Result)
+		o.Result = s.resultResource(*v.Result, v.Ticked)
 	}
 	return o
 }
 
-func (s *service) resultResource(r provision.Result) *openapi.Result {
+func (s *service) resultResource(r provision.Result, ticked map[int]provision.Tick) *openapi.Result {
 	return &openapi.Result{
 		AccountID:     r.AccountID,
 		Model:         string(r.AccountModel),
@@ -248,6 +280,7 @@ func (s *service) resultResource(r provision.Result) *openapi.Result {
 		RootAccess:          resource.Optional(r.RootInstructions),
 		Instructions:        resource.Optional(r.Instructions),
 		ManualSteps:         append([]string{}, r.ManualSteps...),
+		Checklist:           checklist(r.ManualSteps, ticked),
 		Warnings:            resource.OptionalSlice(r.Warnings),
 		CompletedAt:         r.CompletedAt.UTC(),
 		Simulated:           s.Simulated,

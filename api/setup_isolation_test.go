@@ -50,8 +50,11 @@ func walkTable() map[string]walked {
 	return map[string]walked{
 		"createOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer",
+		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer", "search=mk-customer",
+			"search=mk-order", "search=mk-alias", "search={held_account}", "asks=customer", "ended_after=2026-01-01T00:00:00Z",
 			"marketplace=nordic", "limit=1", "state=completed"}},
+		"countOrders":    {queries: []string{"ended_since=2026-01-01T00:00:00Z"}},
+		"tickManualStep": {body: `{"done":true,"reason":"because"}`, path: map[string]string{"order_id": "completed_order"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
 		"getOrderForm":     {},
@@ -137,6 +140,7 @@ func walkTable() map[string]walked {
 // name, because finding it would then be correct.
 var fixtures = map[string]func(*walk) map[string]string{
 	"order_id": (*walk).order,
+	"number":   (*walk).completed,
 
 	"stopped_order":   (*walk).stopped,
 	"completed_order": (*walk).completed,
@@ -155,7 +159,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 }
 
 // notNames are fixtures that are no names of what is acme's: it is no leak when others see them.
-var notNames = []string{"forged_token", "environment"}
+var notNames = []string{"forged_token", "environment", "number"}
 
 // markers occur only in acme's data, each of them in something that the API shows to acme.
 var markers = []string{"mk-user", "mk-contact", "mk-customer", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
@@ -240,11 +244,12 @@ func (w *walk) completed() map[string]string {
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.database.Orders.Allocate(ctx, key, account, provision.Result{AccountID: account,
 		AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
-		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
+		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC(),
+		ManualSteps: []string{"mk-text"}}))
 	var id uuid.UUID
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
 	token, _, _ := strings.Cut(w.service.revealToken(id), ".")
-	return map[string]string{"completed_order": key.ID, "allocated_account": account,
+	return map[string]string{"completed_order": key.ID, "allocated_account": account, "number": "1",
 		"forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 }
 

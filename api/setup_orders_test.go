@@ -95,7 +95,7 @@ func (w *testAPI) allot(order newOrder, state provision.OrderState) {
 		require.NoError(w.t, err)
 		require.NoError(w.t, pgtest.Err(w.store.Steps.Begin(ctx, key, id, provision.StepAllocate, 1)))
 		require.NoError(w.t, w.store.Orders.Allocate(ctx, key, id, resultFixture(id)))
-		require.NoError(w.t, w.store.Steps.End(ctx, key, id, provision.StepAllocate, provision.StepDone, ""))
+		require.NoError(w.t, w.store.Steps.End(ctx, key, id, provision.StepAllocate, provision.AttemptEnd{State: provision.StepDone}))
 	}
 }
 
@@ -111,7 +111,8 @@ func resultFixture(account string) provision.Result {
 		AccountID: account, AccountModel: provision.ModelECAM, AccountAlias: "berg-logistics",
 		SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL(account), IAMUserName: "anna.berg",
 		Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
-		UsageAvailableFrom: now.Add(23 * time.Hour), RootInstructions: "Use \"forgot password\".", CompletedAt: now.Add(-59 * time.Minute),
+		UsageAvailableFrom: now.Add(23 * time.Hour), RootInstructions: "Use \"forgot password\".",
+		ManualSteps: []string{"Register the account.", "Set the currency."}, CompletedAt: now.Add(-59 * time.Minute),
 	}
 }
 

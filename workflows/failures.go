@@ -61,6 +61,7 @@ func waitedTooLong(patience time.Duration) error {
 func accountsExhausted(last error) error {
 	f := failureOf(last)
 	return failed(provision.Failure{Code: provision.CodeAccountsExhausted, Step: provision.StepInspect, AWSCode: f.AWSCode,
+		AWSOperation: f.AWSOperation, RequestID: f.RequestID,
 		Reason: fmt.Sprintf("%d accounts of the pool in a row were unusable; the last one: %s", maxAccounts, f.Reason)})
 }
 

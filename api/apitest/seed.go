@@ -85,7 +85,7 @@ func (s *Seed) Complete(t testing.TB, key provision.OrderKey, account string) {
 		Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
 		UsageAvailableFrom: time.Now(), CompletedAt: time.Now(),
 	}))
-	require.NoError(t, s.DB.Steps.End(ctx, key, account, provision.StepAllocate, provision.StepDone, ""))
+	require.NoError(t, s.DB.Steps.End(ctx, key, account, provision.StepAllocate, provision.AttemptEnd{State: provision.StepDone}))
 }
 
 // Account creates an account of the pool.

@@ -87,6 +87,9 @@ type APIKeyPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// AWSAnswer What AWS answered to the call that failed. Absent if AWS gave no answer, or if AWS is not the cause.
+type AWSAnswer = provision.AWSAnswer
+
 // Account An AWS account in a pool.
 type Account struct {
 	// AddedAt When the account was added. Orders take the oldest account first.
@@ -307,6 +310,10 @@ type Acknowledgement struct {
 
 // ActionDeadline How many seconds an order waits for the answer to a question before it fails.
 type ActionDeadline = int
+
+// Addressee Whom a question is for. `customer`: the marketplace, which corrects the order for its customer. `operator`: of the
+// provider, who fixes the cause and retries the order, swaps its account, or fails it.
+type Addressee = provision.Addressee
 
 // AlertKind How bad it is.
 //
@@ -574,8 +581,37 @@ type EventTypes = []EventType
 // Report, or `export`, the Data Export. Leave it out otherwise.
 type ExistingCURKind = provision.ReportKind
 
-// Failure Why the order cannot continue, written for the person who can help.
+// FailedAttempt An attempt at a step, or at its undo, that failed.
+type FailedAttempt struct {
+	// AWS What AWS answered to the call that failed. Absent if AWS gave no answer, or if AWS is not the cause.
+	AWS *AWSAnswer `json:"aws,omitempty"`
+
+	// Began When the attempt began.
+	Began time.Time `json:"began"`
+
+	// Ended When it ended.
+	Ended time.Time `json:"ended"`
+
+	// Number The number of the attempt among those of the step that failed. A gap shows how many are not kept.
+	Number int `json:"number"`
+
+	// Problem What went wrong, in plain words.
+	Problem string `json:"problem"`
+
+	// Undo true: it was an attempt at the undo of the step. Absent otherwise.
+	Undo *bool `json:"undo,omitempty"`
+}
+
+// Failure Why the order cannot continue, written for the person who can help. `asks` says who that is, in the state
+// `action_required`.
 type Failure struct {
+	// Asks Whom a question is for. `customer`: the marketplace, which corrects the order for its customer. `operator`: of the
+	// provider, who fixes the cause and retries the order, swaps its account, or fails it.
+	Asks *Addressee `json:"asks,omitempty"`
+
+	// AWS What AWS answered to the call that failed. Absent if AWS gave no answer, or if AWS is not the cause.
+	AWS *AWSAnswer `json:"aws,omitempty"`
+
 	// Code Why an order cannot continue, why it ended, or what a step is trying to overcome, for programs. Later releases may
 	// add codes. "Who" is the one that can help: the marketplace corrects the order (`PATCH`), an operator of the provider
 	// fixes something and retries the order (`POST …/retry`), and Quartermaster continues by itself.
@@ -890,6 +926,30 @@ type KeyRotation struct {
 
 // KeySecret The text of the key. It is not stored and cannot be shown again.
 type KeySecret = string
+
+// ManualStep A manual step of a completed order.
+type ManualStep struct {
+	// DoneAt When someone recorded that it is done. Absent until then.
+	DoneAt *time.Time `json:"done_at,omitempty"`
+
+	// DoneBy Who recorded it. Absent until then.
+	DoneBy *string `json:"done_by,omitempty"`
+
+	// Number Its place in the list, from 1.
+	Number int `json:"number"`
+
+	// Step What to do.
+	Step string `json:"step"`
+}
+
+// ManualStepTick Whether a manual step is done.
+type ManualStepTick struct {
+	// Done true: the step is done; false: it is not, after all.
+	Done bool `json:"done"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonText `json:"reason,omitempty"`
+}
 
 // MarketplaceID The id of one of the provider's marketplaces.
 type MarketplaceID = string
@@ -1230,7 +1290,8 @@ type Order struct {
 	// Report, or `export`, the Data Export. Leave it out otherwise.
 	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
 
-	// Failure Why the order cannot continue, written for the person who can help.
+	// Failure Why the order cannot continue, written for the person who can help. `asks` says who that is, in the state
+	// `action_required`.
 	Failure *Failure `json:"failure,omitempty"`
 
 	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
@@ -1288,6 +1349,10 @@ type Order struct {
 
 	// Waiting Why the order waits. Present only in the state `waiting_for_account`.
 	Waiting *Waiting `json:"waiting,omitempty"`
+
+	// WorkflowURL The order's workflow in the Temporal Web UI. Present only where one order is answered, for keys with the scope
+	// `health:read`, if the service knows the address of the Web UI.
+	WorkflowURL *string `json:"workflow_url,omitempty"`
 }
 
 // OrderCorrection New values for the fields that the order asks for, at least one. `reason` alone corrects nothing.
@@ -1316,6 +1381,33 @@ type OrderCorrection struct {
 	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. If it is `null` or
 	// empty, Quartermaster creates a new report, and earlier usage is not available.
 	UseExistingCUR nullable.Nullable[string] `json:"use_existing_cur,omitempty"`
+}
+
+// OrderCount A number of orders.
+type OrderCount struct {
+	// Count How many there are.
+	Count int `json:"count"`
+
+	// More true: there are more than `count`.
+	More bool `json:"more"`
+}
+
+// OrderCounts How many orders the key may see. `ended` is present if the request has `ended_since`.
+type OrderCounts struct {
+	// All A number of orders.
+	All OrderCount `json:"all"`
+
+	// AsOf When the orders were counted.
+	AsOf time.Time `json:"as_of"`
+
+	// Asks How many orders in the state `action_required` ask the customer, and how many an operator.
+	Asks QuestionCounts `json:"asks"`
+
+	// Ended A number of orders.
+	Ended *OrderCount `json:"ended,omitempty"`
+
+	// States How many orders are in each state.
+	States map[string]OrderCount `json:"states"`
 }
 
 // OrderEvent A message about an order. Clients must tolerate new members.
@@ -1488,7 +1580,7 @@ type OrderHistoryEntry struct {
 	At time.Time `json:"at"`
 
 	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel`,
-	// `fail` or `password`. For a new password also what followed: `password_link_ended`, `password_issued`, or the
+	// `fail`, `password`, `tick` or `untick`. For a new password also what followed: `password_link_ended`, `password_issued`, or the
 	// code of the refusal. Absent if there is none.
 	Code *string `json:"code,omitempty"`
 
@@ -2002,6 +2094,15 @@ type Protection struct {
 // user (such as ECAM).
 type ProvideRootUser = bool
 
+// QuestionCounts How many orders in the state `action_required` ask the customer, and how many an operator.
+type QuestionCounts struct {
+	// Customer A number of orders.
+	Customer OrderCount `json:"customer"`
+
+	// Operator A number of orders.
+	Operator OrderCount `json:"operator"`
+}
+
 // Reason The reason for the change.
 type Reason struct {
 	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
@@ -2061,6 +2162,9 @@ type Result struct {
 
 	// Alias The alias of the account.
 	Alias string `json:"alias"`
+
+	// Checklist The same steps with their numbers, and which of them are done. `PUT …/manual-steps/{number}` ticks one.
+	Checklist []ManualStep `json:"checklist"`
 
 	// CompletedAt When the order completed.
 	CompletedAt time.Time `json:"completed_at"`
@@ -2229,6 +2333,13 @@ type Step struct {
 
 	// Attempt The number of the latest attempt, starting at 1.
 	Attempt int `json:"attempt"`
+
+	// AWS What AWS answered to the call that failed. Absent if AWS gave no answer, or if AWS is not the cause.
+	AWS *AWSAnswer `json:"aws,omitempty"`
+
+	// FailedAttempts The first 3 attempts that failed and the last 20, at the step and at its undo. Present only where one order is
+	// answered, never in a list. Absent if none failed.
+	FailedAttempts *[]FailedAttempt `json:"failed_attempts,omitempty"`
 
 	// FinishedAt When the step ended. Absent while it runs.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
@@ -2512,6 +2623,9 @@ type KeyIDInPath = KeyID
 // Limit defines model for Limit.
 type Limit = int
 
+// ManualStepInPath defines model for ManualStepInPath.
+type ManualStepInPath = int
+
 // Marketplace The id of one of the provider's marketplaces.
 type Marketplace = MarketplaceID
 
@@ -2704,6 +2818,12 @@ type ListHistoryParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CountOrdersParams defines parameters for CountOrders.
+type CountOrdersParams struct {
+	// EndedSince Also count the orders that have ended since this time.
+	EndedSince *time.Time `form:"ended_since,omitempty" json:"ended_since,omitempty"`
+}
+
 // ListOrdersParams defines parameters for ListOrders.
 type ListOrdersParams struct {
 	// State Only orders in this state. Repeat the parameter to match several states.
@@ -2724,11 +2844,25 @@ type ListOrdersParams struct {
 	// CustomerID Only orders of this customer, by the id that the marketplace gave it.
 	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
 
+	// Search Only orders that the text finds: by the beginning of the order's id or of its account alias, both in upper or
+	// lower case, by the whole id of the AWS account that the order holds or received (12 digits, which may be
+	// grouped by spaces or hyphens), or by the whole id of the customer.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Asks Only orders in state `action_required` whose question is for the customer, or for an operator. See `failure.asks`.
+	Asks *Addressee `form:"asks,omitempty" json:"asks,omitempty"`
+
 	// CreatedAfter Only orders created at this time or later. In a query string, write the `+` of a time zone as `%2B`.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
 	// CreatedBefore Only orders created before this time.
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// EndedAfter Only orders that completed, failed or were cancelled at this time or later.
+	EndedAfter *time.Time `form:"ended_after,omitempty" json:"ended_after,omitempty"`
+
+	// EndedBefore Only orders that completed, failed or were cancelled before this time.
+	EndedBefore *time.Time `form:"ended_before,omitempty" json:"ended_before,omitempty"`
 
 	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -2886,6 +3020,9 @@ type EndUndoJSONRequestBody = Reason
 
 // FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
 type FailOrderJSONRequestBody = Reason
+
+// TickManualStepJSONRequestBody defines body for TickManualStep for application/json ContentType.
+type TickManualStepJSONRequestBody = ManualStepTick
 
 // IssuePasswordJSONRequestBody defines body for IssuePassword for application/json ContentType.
 type IssuePasswordJSONRequestBody = NewPassword
@@ -3414,6 +3551,15 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CountOrders Count orders
+	//
+	// Counts the orders that the key may see: by state, by whom their questions are for, and those that have ended since
+	// a time. Orders that have completed, failed or been cancelled are counted exactly. Every other number stops at
+	// 1000: with `more`, there are more than `count`. The numbers are at most 5 seconds old; `as_of` says of when they are.
+	//
+	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
+	CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOrderForm Read what can be ordered
 	//
 	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
@@ -3644,6 +3790,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TickManualStepWithBody Say that a manual step is done, or not
+	//
+	// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+	// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+	// and the order's history shows each change. A repeat changes nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+	TickManualStepWithBody(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TickManualStep Say that a manual step is done, or not
+	//
+	// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+	// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+	// and the order's history shows each change. A repeat changes nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+	TickManualStep(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, body TickManualStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IssuePasswordWithBody Set a new password for the customer
 	//
@@ -4885,6 +5053,25 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
+// CountOrders Count orders
+//
+// Counts the orders that the key may see: by state, by whom their questions are for, and those that have ended since
+// a time. Orders that have completed, failed or been cancelled are counted exactly. Every other number stops at
+// 1000: with `more`, there are more than `count`. The numbers are at most 5 seconds old; `as_of` says of when they are.
+//
+// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
+func (c *Client) CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetOrderForm Read what can be ordered
 //
 // Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
@@ -5266,6 +5453,48 @@ func (c *Client) FailOrder(ctx context.Context, orderID OrderIDInPath, body Fail
 // Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrderHistoryRequest(c.Server, orderID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TickManualStepWithBody Say that a manual step is done, or not
+//
+// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+// and the order's history shows each change. A repeat changes nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+func (c *Client) TickManualStepWithBody(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTickManualStepRequestWithBody(c.Server, orderID, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TickManualStep Say that a manual step is done, or not
+//
+// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+// and the order's history shows each change. A repeat changes nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+func (c *Client) TickManualStep(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, body TickManualStepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTickManualStepRequest(c.Server, orderID, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7805,6 +8034,60 @@ func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCountOrdersRequest constructs an http.Request for the CountOrders method
+func NewCountOrdersRequest(server string, params *CountOrdersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/order-counts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.EndedSince != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ended_since", *params.EndedSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOrderFormRequest constructs an http.Request for the GetOrderForm method
 func NewGetOrderFormRequest(server string) (*http.Request, error) {
 	var err error
@@ -7932,6 +8215,30 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Asks != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "asks", *params.Asks, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.CreatedAfter != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_after", *params.CreatedAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
@@ -7947,6 +8254,30 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 		if params.CreatedBefore != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_before", *params.CreatedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndedAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ended_after", *params.EndedAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndedBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ended_before", *params.EndedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -8365,6 +8696,60 @@ func NewListOrderHistoryRequest(server string, orderID OrderIDInPath, params *Li
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewTickManualStepRequest calls the generic TickManualStep builder with application/json body
+func NewTickManualStepRequest(server string, orderID OrderIDInPath, number ManualStepInPath, body TickManualStepJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTickManualStepRequestWithBody(server, orderID, number, "application/json", bodyReader)
+}
+
+// NewTickManualStepRequestWithBody constructs an http.Request for the TickManualStep method, with any body, and a specified content type
+func NewTickManualStepRequestWithBody(server string, orderID OrderIDInPath, number ManualStepInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "order_id", orderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s/manual-steps/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -10319,6 +10704,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error)
 
+	// CountOrdersWithResponse Count orders
+	//
+	// Counts the orders that the key may see: by state, by whom their questions are for, and those that have ended since
+	// a time. Orders that have completed, failed or been cancelled are counted exactly. Every other number stops at
+	// 1000: with `more`, there are more than `count`. The numbers are at most 5 seconds old; `as_of` says of when they are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
+	CountOrdersWithResponse(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*CountOrdersResponse, error)
+
 	// GetOrderFormWithResponse Read what can be ordered
 	//
 	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
@@ -10557,6 +10953,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error)
+
+	// TickManualStepWithBodyWithResponse Say that a manual step is done, or not
+	//
+	// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+	// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+	// and the order's history shows each change. A repeat changes nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+	TickManualStepWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TickManualStepResponse, error)
+
+	// TickManualStepWithResponse Say that a manual step is done, or not
+	//
+	// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+	// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+	// and the order's history shows each change. A repeat changes nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+	TickManualStepWithResponse(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, body TickManualStepJSONRequestBody, reqEditors ...RequestEditorFn) (*TickManualStepResponse, error)
 
 	// IssuePasswordWithBodyWithResponse Set a new password for the customer
 	//
@@ -12297,6 +12715,47 @@ func (r GetOpenAPIResponse) ContentType() string {
 	return ""
 }
 
+type CountOrdersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrderCounts
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountOrdersResponse) GetJSON200() *OrderCounts {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r CountOrdersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountOrdersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOrderFormResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12728,6 +13187,47 @@ func (r ListOrderHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListOrderHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TickManualStepResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Order
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TickManualStepResponse) GetJSON200() *Order {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r TickManualStepResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TickManualStepResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TickManualStepResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TickManualStepResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14595,6 +15095,23 @@ func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, reqEdi
 	return ParseGetOpenAPIResponse(rsp)
 }
 
+// CountOrdersWithResponse Count orders
+//
+// Counts the orders that the key may see: by state, by whom their questions are for, and those that have ended since
+// a time. Orders that have completed, failed or been cancelled are counted exactly. Every other number stops at
+// 1000: with `more`, there are more than `count`. The numbers are at most 5 seconds old; `as_of` says of when they are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
+func (c *ClientWithResponses) CountOrdersWithResponse(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*CountOrdersResponse, error) {
+	rsp, err := c.CountOrders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountOrdersResponse(rsp)
+}
+
 // GetOrderFormWithResponse Read what can be ordered
 //
 // Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
@@ -14928,6 +15445,40 @@ func (c *ClientWithResponses) ListOrderHistoryWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseListOrderHistoryResponse(rsp)
+}
+
+// TickManualStepWithBodyWithResponse Say that a manual step is done, or not
+//
+// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+// and the order's history shows each change. A repeat changes nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+func (c *ClientWithResponses) TickManualStepWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TickManualStepResponse, error) {
+	rsp, err := c.TickManualStepWithBody(ctx, orderID, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTickManualStepResponse(rsp)
+}
+
+// TickManualStepWithResponse Say that a manual step is done, or not
+//
+// A completed order lists in `result.manual_steps` what a person must do because AWS has no API for it. This records
+// that one of these steps is done, or that it is not after all. `result.checklist` shows when it was done and by whom,
+// and the order's history shows each change. A repeat changes nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/orders/{order_id}/manual-steps/{number} (the `TickManualStep` operationId).
+func (c *ClientWithResponses) TickManualStepWithResponse(ctx context.Context, orderID OrderIDInPath, number ManualStepInPath, body TickManualStepJSONRequestBody, reqEditors ...RequestEditorFn) (*TickManualStepResponse, error) {
+	rsp, err := c.TickManualStep(ctx, orderID, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTickManualStepResponse(rsp)
 }
 
 // IssuePasswordWithBodyWithResponse Set a new password for the customer
@@ -16551,6 +17102,32 @@ func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 	return response, nil
 }
 
+// ParseCountOrdersResponse parses an HTTP response from a CountOrdersWithResponse call
+func ParseCountOrdersResponse(rsp *http.Response) (*CountOrdersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountOrdersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetOrderFormResponse parses an HTTP response from a GetOrderFormWithResponse call
 func ParseGetOrderFormResponse(rsp *http.Response) (*GetOrderFormResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16834,6 +17411,32 @@ func ParseListOrderHistoryResponse(rsp *http.Response) (*ListOrderHistoryRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest OrderHistoryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTickManualStepResponse parses an HTTP response from a TickManualStepWithResponse call
+func ParseTickManualStepResponse(rsp *http.Response) (*TickManualStepResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TickManualStepResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -29,13 +29,14 @@ func TestTodoShowsWhatWaitsForAnOperator(t *testing.T) {
 	s.order("o-3", provision.Completed)
 	key := provision.OrderKey{Provider: "acme", ID: "o-2"}
 	require.NoError(t, pgtest.Err(s.store.Steps.Begin(t.Context(), key, "000000500002", provision.StepReport, 1)))
-	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepDone, ""))
+	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport,
+		provision.AttemptEnd{State: provision.StepDone}))
 	require.NoError(t, s.store.Orders.BeginUndo(t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
 	require.Equal(t, "o-1", s.must("todo", "-q"), "an undo that makes progress needs no one")
 	_, _, err := s.store.Steps.BeginUndo(t.Context(), key, "000000500002", provision.StepReport, 0)
 	require.NoError(t, err)
-	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepUndoing,
-		"the role may not s3:DeleteBucket"))
+	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport,
+		provision.AttemptEnd{State: provision.StepUndoing, Problem: "the role may not s3:DeleteBucket"}))
 	s.must("pools", "update", "--marketplace=nordic", "--threshold=5")
 	alert := s.stockAlert()
 	webhook := s.must("webhooks", "create", "https://hooks.example.com/", "-q")

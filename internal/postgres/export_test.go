@@ -40,7 +40,10 @@ func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.
 var HistoryQuery = historyQuery
 
 // StepStartedSQL and StepEndedSQL are the statements of Steps.Begin and Steps.End.
-const (
+var (
 	StepStartedSQL = stepStartedSQL
 	StepEndedSQL   = stepEndedSQL
 )
+
+// FewOrders is fewOrders.
+const FewOrders = fewOrders

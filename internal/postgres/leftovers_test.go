@@ -55,7 +55,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	// The account counts as held by the order, for undos and looks.
 	_, _, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
 	require.NoError(t, err)
-	require.NoError(t, store.Steps.End(ctx, key, id, provision.StepUser, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, id, provision.StepUser, provision.AttemptEnd{State: provision.StepUndone}))
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepCompare, 1)))
 	refusedAs(t, pgtest.Err(store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)), provision.CodeOrderNotInProgress)
 	_, _, err = store.Accounts.Return(ctx, "key desk", key.Provider, id, 0, "it is clean")

@@ -146,7 +146,7 @@ const held = `a.status IN ('provisioning', 'allocated', 'provisioning_failed')`
 func orderViewSQL(page string) string {
 	return `
 SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result,
-       o.created_at, COALESCE(a.id, '') AS account_id,
+       o.manual_steps_done, o.created_at, COALESCE(a.id, '') AS account_id,
        sum(queue.ahead) OVER (PARTITION BY o.state, o.marketplace, o.environment ORDER BY o.queue_position)::bigint AS place
 FROM (
     SELECT o.*, lag(o.queue_position, 1, 0::bigint) OVER (PARTITION BY o.state, o.marketplace, o.environment
@@ -176,6 +176,7 @@ type orderRow struct {
 	Leftovers pq.StringArray       `db:"leftovers"`
 	Notes     pq.StringArray       `db:"notes"`
 	Result    []byte               `db:"result"`
+	Ticked    []byte               `db:"manual_steps_done"`
 	CreatedAt time.Time            `db:"created_at"`
 	AccountID string               `db:"account_id"`
 	Place     int                  `db:"place"`
@@ -195,7 +196,7 @@ func (r orderRow) view() (provision.OrderView, error) {
 	for _, field := range []struct {
 		text []byte
 		into any
-	}{{r.Request, &v.Request}, {r.Failure, &v.Failure}, {r.Result, &v.Result}} {
+	}{{r.Request, &v.Request}, {r.Failure, &v.Failure}, {r.Result, &v.Result}, {r.Ticked, &v.Ticked}} {
 		if err := decode(field.text, field.into); err != nil {
 			return v, fmt.Errorf("order %s holds JSON that cannot be read: %w", r.OrderKey, err)
 		}
@@ -214,7 +215,7 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 	var w where
 	w.ofTenant(of)
 	w.and("o.id = ?", id)
-	views, err := s.orderViews(ctx, of.Provider, orderViewSQL(`SELECT o.id FROM orders o`+w.sql()), w.args...)
+	views, err := s.orderViews(ctx, of.Provider, orderViewSQL(`SELECT o.id FROM orders o`+w.sql()), true, w.args...)
 	if err != nil {
 		return provision.OrderView{}, err
 	}
@@ -227,46 +228,46 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 	return views[0], err
 }
 
+// $3: with the failed attempts.
 const stepsSQL = `
-SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem FROM order_steps
-WHERE provider = $1 AND order_id = ANY($2) ORDER BY started_at, step`
+SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem, CASE WHEN $3 THEN failed_attempts END AS failed_attempts
+FROM order_steps WHERE provider = $1 AND order_id = ANY($2) ORDER BY started_at, step`
 
-func (s Orders) orderViews(ctx context.Context, provider, query string, args ...any) ([]provision.OrderView, error) {
+type stepRow struct {
+	OrderID string `db:"order_id"`
+	provision.StepView
+	Failed []byte `db:"failed_attempts"`
+}
+
+// view returns the step. The last attempt that failed is the one with the step's problem, if it has one.
+func (r stepRow) view() (provision.StepView, error) {
+	v := r.StepView
+	if err := decode(r.Failed, &v.FailedAttempts); err != nil {
+		return v, fmt.Errorf("step %s of order %s holds JSON that cannot be read: %w", v.Step, r.OrderID, err)
+	}
+	if n := len(v.FailedAttempts); n > 0 && v.Problem != "" {
+		v.AWS = v.FailedAttempts[n-1].AWS
+	}
+	return v, nil
+}
+
+// orderViews reads the orders that a query selects, with the failed attempts of their steps if they are wanted.
+func (s Orders) orderViews(ctx context.Context, provider, query string, attempts bool, args ...any) ([]provision.OrderView, error) {
 	var rows []orderRow
 	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
 	}
 	views := make([]provision.OrderView, len(rows))
-	index := make(map[string]int, len(rows))
-	ids := make([]string, len(rows))
 	waiting := false
 	for i, row := range rows {
 		var err error
 		if views[i], err = row.view(); err != nil {
 			return nil, err
 		}
-		index[row.ID], ids[i] = i, row.ID
 		waiting = waiting || row.State == provision.WaitingForAccount
 	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	var steps []struct {
-		OrderID string `db:"order_id"`
-		provision.StepView
-	}
-	if err := s.db.SelectContext(ctx, &steps, stepsSQL, provider, pq.Array(ids)); err != nil {
-		return nil, err
-	}
-	for _, step := range steps {
-		view := &views[index[step.OrderID]]
-		view.Steps = append(view.Steps, step.StepView)
-		if view.State == provision.Provisioning && step.AccountID == view.AccountID {
-			view.Step = step.Step // the last one that began
-		}
-	}
-	if !waiting {
-		return views, nil
+	if err := s.addSteps(ctx, provider, views, attempts); err != nil || !waiting {
+		return views, err
 	}
 	stock, err := s.stockOf(ctx, provider)
 	if err != nil {
@@ -283,6 +284,33 @@ func (s Orders) orderViews(ctx context.Context, provider, query string, args ...
 		}
 	}
 	return views, nil
+}
+
+// addSteps reads the steps of the orders.
+func (s Orders) addSteps(ctx context.Context, provider string, views []provision.OrderView, attempts bool) error {
+	if len(views) == 0 {
+		return nil
+	}
+	index, ids := make(map[string]int, len(views)), make([]string, len(views))
+	for i, view := range views {
+		index[view.ID], ids[i] = i, view.ID
+	}
+	var steps []stepRow
+	if err := s.db.SelectContext(ctx, &steps, stepsSQL, provider, pq.Array(ids), attempts); err != nil {
+		return err
+	}
+	for _, row := range steps {
+		step, err := row.view()
+		if err != nil {
+			return err
+		}
+		view := &views[index[row.OrderID]]
+		view.Steps = append(view.Steps, step)
+		if view.State == provision.Provisioning && step.AccountID == view.AccountID {
+			view.Step = step.Step // the last one that began
+		}
+	}
+	return nil
 }
 
 type stockCount struct {

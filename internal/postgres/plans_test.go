@@ -52,7 +52,7 @@ func lifeOfOrders(name string) []operation {
 			return err
 		}, rowsByKey},
 		{"end a step", func(ctx context.Context, store *postgres.DB) error {
-			return store.Steps.End(ctx, key, id, provision.StepAlias, provision.StepDone, "")
+			return store.Steps.End(ctx, key, id, provision.StepAlias, provision.AttemptEnd{State: provision.StepDone})
 		}, rowsByKey},
 		{"require an action", func(ctx context.Context, store *postgres.DB) error {
 			return store.Orders.RequireAction(ctx, key, cannot)
@@ -95,7 +95,7 @@ func lifeOfOrders(name string) []operation {
 			return err
 		}, rowsByKey},
 		{"end an undo", func(ctx context.Context, store *postgres.DB) error {
-			return store.Steps.End(ctx, lost, lostID, provision.StepAlias, provision.StepUndone, "")
+			return store.Steps.End(ctx, lost, lostID, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndone})
 		}, rowsByKey},
 		{"close", func(ctx context.Context, store *postgres.DB) error {
 			_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: lost, State: provision.Cancelled, Failure: cancelled})
@@ -137,6 +137,13 @@ func lists() (all []operation) {
 		"of a client":   {CustomerID: "c-7"},
 		"of an account": {AccountID: "000000090001"},
 		"by time":       {CreatedAfter: &day, CreatedBefore: &day},
+		"by an id":      {Search: "SOLD-90001"},
+		"by their ids":  {Search: "waiting-"},
+		"by alias":      {Search: "alias-sold-9000"},
+		"by aliases":    {Search: "alias-", States: []provision.OrderState{provision.Failed}},
+		"by their end":  {EndedAfter: &day},
+		"by few ends":   {EndedBefore: new(day.Add(-time.Hour))},
+		"that ask":      {Asks: provision.AsksCustomer},
 		"next page":     {States: []provision.OrderState{provision.Completed}, After: &provision.OrderCursor{CreatedAt: day, ID: "sold-98000"}},
 	} {
 		filter.Limit = 51
@@ -171,6 +178,12 @@ func lists() (all []operation) {
 	}
 	return append(all, operation{"orders of a marketplace's key", func(ctx context.Context, store *postgres.DB) error {
 		_, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme", Marketplaces: []string{"south"}}, provision.OrderFilter{Limit: 51})
+		return err
+	}, pageOfAList}, operation{"orders by their ids, older than 13,000 others", func(ctx context.Context, store *postgres.DB) error {
+		_, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"}, provision.OrderFilter{Search: "sold-", Limit: 51})
+		return err
+	}, 2 * pageOfAList}, operation{"counts of orders", func(ctx context.Context, store *postgres.DB) error {
+		_, err := store.Orders.Tally(ctx, provision.Tenant{Provider: "acme"}, &day)
 		return err
 	}, pageOfAList}, operation{"history of an order", func(ctx context.Context, store *postgres.DB) error {
 		_, err := store.Orders.History(ctx, provision.Tenant{Provider: "acme"}, "sold-90001", 0, 51)

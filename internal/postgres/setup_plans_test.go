@@ -15,8 +15,8 @@ import (
 	"quartermaster/internal/postgres"
 )
 
-// manyRowsSQL fills the database with 100,000 accounts and 80,000 orders. No account of the model ECAM is Ready in the pool
-// north, and 10,000 orders wait there for one. The pool south has few rows.
+// manyRowsSQL fills the database with 100,000 accounts and more than 70,000 orders. No account of the model ECAM is Ready in the pool
+// north, and 10,000 orders wait there for one. 3,000 orders ask a question. The pool south has few rows.
 const manyRowsSQL = `
 SET session_replication_role = replica;
 INSERT INTO providers (id, name) VALUES ('acme', 'Acme'), ('other', 'Other');
@@ -35,7 +35,7 @@ FROM (SELECT i, CASE WHEN i % 1000 = 7 THEN 'provisioning_failed' WHEN i % 1000 
 INSERT INTO orders (provider, id, marketplace, environment, created_at, request, request_sha256, settings, state, state_since, result,
     failure)
 SELECT provider, order_id, marketplace, environment, claimed_at,
-    jsonb_build_object('marketplace', marketplace, 'environment', environment, 'customer',
+    jsonb_build_object('marketplace', marketplace, 'environment', environment, 'aws_account_alias', 'alias-' || order_id, 'customer',
         jsonb_build_object('id', 'c-' || added_seq % 1000)),
     '', '{}', CASE status WHEN 'allocated' THEN 'completed' ELSE 'failed' END, status_since,
     CASE status WHEN 'allocated' THEN jsonb_build_object('account_id', id) END, CASE WHEN status <> 'allocated' THEN '{}'::jsonb END
@@ -44,6 +44,10 @@ INSERT INTO orders (provider, id, marketplace, environment, model, created_at, r
 SELECT 'acme', 'waiting-' || i, 'north', 'production', 'ECAM', now(), '{"account_model": "ECAM"}', '', '{}', 'waiting_for_account', i
 FROM generate_series(1, 10000) i;
 SELECT setval('orders_queue', 20000);
+INSERT INTO orders (provider, id, marketplace, environment, created_at, request, request_sha256, settings, state, failure)
+SELECT 'acme', 'asks-' || i, 'north', 'production', now() - i * interval '1 hour', '{}', '', '{}', 'action_required',
+    CASE WHEN i % 50 = 0 THEN '{"code": "AliasTaken", "field": "aws_account_alias"}' ELSE '{"code": "PermissionMissing"}' END::jsonb
+FROM generate_series(1, 3000) i;
 INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt)
 SELECT provider, order_id, id, 'iam_user', 'done', 1 FROM accounts WHERE order_id IS NOT NULL;
 INSERT INTO order_passwords (provider, order_id, account_id, expires_at)

@@ -128,34 +128,43 @@ func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID 
 // An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end. The commit does not wait for
 // the disk. If PostgreSQL crashes before the end is on disk, the row still shows the attempt as open: an undo then waits for its
 // lease, and Allocate ends what is open.
-const stepEndedSQL = `
+var stepEndedSQL = `
 WITH without_waiting AS (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE order_steps SET
     attempts_open = GREATEST(attempts_open - 1, 0),
     state = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $5 ELSE state END,
     problem = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $6 ELSE problem END,
+    failed_attempts = CASE WHEN state IN ('running', 'retrying', 'stopped') AND $6 <> '' THEN ` + withAttempt + ` ELSE failed_attempts END,
     finished_at = CASE WHEN state NOT IN ('running', 'retrying', 'stopped') THEN finished_at WHEN $5 <> 'retrying' THEN now() END
 FROM without_waiting
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
-const undoEndedSQL = `
+var undoEndedSQL = `
 UPDATE order_steps SET
     undos_open = GREATEST(undos_open - 1, 0),
     state = CASE state WHEN 'undoing' THEN $5 ELSE state END,
     problem = CASE state WHEN 'undoing' THEN $6 ELSE problem END,
+    failed_attempts = CASE WHEN state = 'undoing' AND $6 <> '' THEN ` + withAttempt + ` ELSE failed_attempts END,
     finished_at = CASE state WHEN 'undoing' THEN now() ELSE finished_at END
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
+// withAttempt is the failed attempts with one more. $7 has what the caller knows of it, and $8 how many seconds it took. When there are
+// as many as are kept, the oldest one behind the first ones makes room.
+var withAttempt = fmt.Sprintf(`CASE WHEN jsonb_array_length(failed_attempts) >= %d THEN failed_attempts - %d
+        ELSE COALESCE(failed_attempts, '[]') END || jsonb_build_array($7::jsonb || jsonb_build_object(
+            'number', COALESCE((failed_attempts -> -1 ->> 'number')::int, 0) + 1,
+            'began', now() - $8::float8 * interval '1 second', 'ended', now()))`,
+	provision.FirstAttemptsKept+provision.LastAttemptsKept, provision.FirstAttemptsKept)
+
 // End records how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone,
 // or undoing when it will be tried again). A step that is being undone or is undone never becomes anything else.
-// The problem must not contain data of the customer.
-func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState,
-	problem string) error {
-	query := stepEndedSQL
-	if state == provision.StepUndoing || state == provision.StepUndone {
+func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, end provision.AttemptEnd) error {
+	query, undo := stepEndedSQL, end.State == provision.StepUndoing || end.State == provision.StepUndone
+	if undo {
 		query = undoEndedSQL
 	}
-	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, state, problem)
+	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, end.State, end.Problem,
+		asJSON(provision.FailedAttempt{Undo: undo, Problem: end.Problem, AWS: end.AWS}), end.Took.Seconds())
 	return err
 }
 

@@ -175,7 +175,7 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 			provision.StepDone, provision.StepRetrying, provision.StepFailed, provision.StepStopped,
 		} {
 			before := stepRow(t, db, provision.StepAlias)
-			require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, state, "late"))
+			require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: state, Problem: "late"}))
 			after := stepRow(t, db, provision.StepAlias)
 			require.Equal(t, before.State, after.State)
 			require.Equal(t, before.Ended, after.Ended)
@@ -184,14 +184,14 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	}
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 	late()
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndoing, "AWSUnavailable"))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndoing, Problem: "AWSUnavailable"}))
 	row := stepRow(t, db, provision.StepAlias)
 	require.Equal(t, provision.StepUndoing, row.State)
 	require.NotNil(t, row.Ended)
 	_, _, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.Nil(t, stepRow(t, db, provision.StepAlias).Ended)
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndone}))
 	require.Equal(t, provision.StepUndone, stepRow(t, db, provision.StepAlias).State)
 	late()
 
@@ -207,7 +207,7 @@ func TestAnUndoneStepIsUndoneOnlyByAnUndo(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndone}))
 	require.Equal(t, provision.StepRunning, stepRow(t, db, provision.StepAlias).State)
 }
 
@@ -250,7 +250,7 @@ func TestAnUndoWaitsForAttemptsThatHaveNotReportedTheirEnd(t *testing.T) {
 					_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 					require.NoError(t, err)
 				default:
-					require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepState(event), ""))
+					require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.AttemptEnd{State: provision.StepState(event)}))
 				}
 			}
 			_, wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
@@ -275,7 +275,7 @@ func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 	undo := func() time.Duration {
 		_, wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
-		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepUndoing, "throttled"))
+		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.AttemptEnd{State: provision.StepUndoing, Problem: "throttled"}))
 		return wait
 	}
 	require.InDelta(t, lease.Seconds(), undo().Seconds(), 5)
@@ -341,7 +341,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)))
 	_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndone}))
 	_, err = store.Orders.RejectAccount(ctx, key, account1,
 		provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
 	require.NoError(t, err)
@@ -374,7 +374,7 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	_, _, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepContacts, lease)
 	require.NoError(t, err)
 	require.True(t, claim(t, store, key).Touched)
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepContacts, provision.AttemptEnd{State: provision.StepUndone}))
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1)))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }

@@ -29,7 +29,7 @@ func TestAnAttemptWritesOnlyTheRowOfItsStep(t *testing.T) {
 	before := versions()
 	for _, step := range []provision.Step{provision.StepInspect, provision.StepUser, provision.StepAlias} {
 		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, step, 1)))
-		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.StepDone, ""))
+		require.NoError(t, store.Steps.End(ctx, key, account1, step, provision.AttemptEnd{State: provision.StepDone}))
 	}
 	require.Equal(t, before, versions())
 }
@@ -51,7 +51,7 @@ func TestParallelStepsDoNotWaitForEachOther(t *testing.T) {
 	defer cancel()
 	for _, step := range []provision.Step{provision.StepUser, provision.StepAlias, provision.StepContacts} {
 		require.NoError(t, pgtest.Err(store.Steps.Begin(soon, key, account1, step, 1)))
-		require.NoError(t, store.Steps.End(soon, key, account1, step, provision.StepDone, ""))
+		require.NoError(t, store.Steps.End(soon, key, account1, step, provision.AttemptEnd{State: provision.StepDone}))
 	}
 }
 
@@ -67,7 +67,7 @@ func TestOnlyTheBeginningOfAnAttemptWaitsForTheDisk(t *testing.T) {
 		args        []any
 	}{
 		{postgres.StepStartedSQL, "on", []any{1, pq.Array([]provision.OrderState{provision.Provisioning}), provision.AccountProvisioning}},
-		{postgres.StepEndedSQL, "off", []any{provision.StepDone, ""}},
+		{postgres.StepEndedSQL, "off", []any{provision.StepDone, "", "{}", 0}},
 	} {
 		tx, err := db.BeginTxx(ctx, nil)
 		require.NoError(t, err)

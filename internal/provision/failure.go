@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -116,6 +117,21 @@ var kindOf = map[Code]FailureKind{
 	CodeInternal:                 KindInternal,
 }
 
+// Addressee is whom the question of an order is for.
+type Addressee string
+
+// The addressees.
+const (
+	AsksCustomer Addressee = "customer" // the marketplace, for its customer: a correction of the order answers the question
+	AsksOperator Addressee = "operator" // of the provider: retries, swaps or fails the order
+)
+
+// CustomerCodes are the codes of questions to the customer. Every other question is for an operator, and so is one of these that names
+// no field, because the customer has nothing to correct then.
+var CustomerCodes = []Code{
+	CodeAliasTaken, CodeUserNameTaken, CodeReportNotFound, CodeReportAmbiguous, CodeReportBroken, CodeContactRefused, CodeInputRefused,
+}
+
 // Kind returns who can resolve a failure of that code.
 func (c Code) Kind() FailureKind {
 	if k, ok := kindOf[c]; ok {
@@ -139,10 +155,35 @@ type Failure struct {
 	Comment string `json:"comment,omitempty"`
 	// AWSCode is AWS's error code, e.g. EntityAlreadyExists.
 	AWSCode string `json:"aws_code,omitempty"`
+	// AWSOperation is the call to which AWS gave that answer, in the form of a policy's action, e.g. iam:CreateAccountAlias.
+	AWSOperation string `json:"aws_operation,omitempty"`
 	// RequestID is AWS's id of the refused request. AWS Support asks for it.
 	RequestID string `json:"aws_request_id,omitempty"`
 	// AnswerBy is when the question that an order asks about the failure expires. It is nil if the order asks none.
 	AnswerBy *time.Time `json:"answer_by,omitempty"`
+}
+
+// AWSAnswer is what AWS answered to a call that failed.
+type AWSAnswer struct {
+	Code      string `json:"code,omitempty"`
+	Operation string `json:"operation,omitempty"` // e.g. iam:CreateAccountAlias; empty in failures that version 0.1.0 wrote
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// AWS returns what AWS answered. It is nil if the failure does not come from an answer of AWS.
+func (f *Failure) AWS() *AWSAnswer {
+	if f.AWSCode == "" && f.RequestID == "" {
+		return nil
+	}
+	return &AWSAnswer{Code: f.AWSCode, Operation: f.AWSOperation, RequestID: f.RequestID}
+}
+
+// Asks returns whom an order asks that waits for an answer because of the failure.
+func (f *Failure) Asks() Addressee {
+	if f.Field != "" && slices.Contains(CustomerCodes, f.Code) {
+		return AsksCustomer
+	}
+	return AsksOperator
 }
 
 // Explained returns the error with AWS's code and request id, if AWS gave them.

@@ -1,6 +1,9 @@
 package provision
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // OrderKey names an order. The id is the marketplace's, so it is unique only within its provider.
 type OrderKey struct {
@@ -47,8 +50,11 @@ const (
 // OrderStates are the states of an order.
 var OrderStates = []OrderState{Accepted, WaitingForAccount, Provisioning, ActionRequired, Completed, Compensating, Failed, Cancelled}
 
+// EndedStates are the states in which an order will never change again.
+var EndedStates = []OrderState{Completed, Failed, Cancelled}
+
 // Ended reports whether the order will never change again.
-func (s OrderState) Ended() bool { return s == Completed || s == Failed || s == Cancelled }
+func (s OrderState) Ended() bool { return slices.Contains(EndedStates, s) }
 
 // OrderStatus is the order as its row describes it. The row is the truth: after a reset or a restored backup, the run of the
 // workflow may be behind it.
@@ -100,7 +106,14 @@ type OrderView struct {
 	Notes       []string
 	AccountID   string // of the account that the order holds or got
 	Result      *Result
+	Ticked      map[int]Tick // the manual steps of the result that are done, by their number from 1
 	Password    *PasswordView
+}
+
+// Tick says when a manual step was done, and by whom.
+type Tick struct {
+	At time.Time `json:"at"`
+	By string    `json:"by"`
 }
 
 // QueuePlace is the place of an order in the queue for an account, and why no account matches.
@@ -117,8 +130,12 @@ type OrderFilter struct {
 	Model         Model // of the request
 	AccountID     string
 	CustomerID    string
+	Search        string     // the beginning of an id or alias, a whole account id, or a whole customer id
+	Asks          Addressee  // only orders that ask a question, of the customer or of an operator
 	CreatedAfter  *time.Time // inclusive
 	CreatedBefore *time.Time // exclusive
+	EndedAfter    *time.Time // inclusive; only orders that have ended
+	EndedBefore   *time.Time // exclusive; only orders that have ended
 	Limit         int
 	After         *OrderCursor // the last order of the previous page
 }
@@ -135,4 +152,20 @@ type OrderCount struct {
 	State  OrderState `db:"state"`
 	Count  int        `db:"count"`
 	Oldest *time.Time `db:"oldest"` // since when the oldest of them has been in this state; nil: the state is final
+}
+
+// MaxCounted is how far orders are counted that no counter counts. There may be more of them.
+const MaxCounted = 1000
+
+// Tally is a number of orders. With More, there are more than Count.
+type Tally struct {
+	Count int
+	More  bool
+}
+
+// OrderCounts are how many orders a caller may see.
+type OrderCounts struct {
+	States map[OrderState]Tally
+	Asks   map[Addressee]Tally // of those in state ActionRequired
+	Ended  *Tally              // since the time that the caller named; nil: none was named
 }

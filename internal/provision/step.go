@@ -53,4 +53,31 @@ type StepView struct {
 	StartedAt  time.Time  `db:"started_at"`
 	FinishedAt *time.Time `db:"finished_at"`
 	Problem    string     `db:"problem"`
+	// AWS is what AWS answered to the attempt that had the problem, and FailedAttempts are those that failed. Lists leave both out.
+	AWS            *AWSAnswer
+	FailedAttempts []FailedAttempt
+}
+
+// AttemptEnd says how an attempt at a step, or at its undo, ended.
+type AttemptEnd struct {
+	State   StepState
+	Problem string        // why it failed, without data of the customer; empty: it did not fail
+	AWS     *AWSAnswer    // what AWS answered when it failed; nil: the problem is not an answer of AWS
+	Took    time.Duration // since it began
+}
+
+// A step keeps its first failed attempts, which show how the trouble began, and its last ones, which show what it is now.
+const (
+	FirstAttemptsKept = 3
+	LastAttemptsKept  = 20
+)
+
+// FailedAttempt is an attempt at a step, or at its undo, that failed.
+type FailedAttempt struct {
+	Number  int        `json:"number"` // among the failed attempts of the step, from 1
+	Began   time.Time  `json:"began"`
+	Ended   time.Time  `json:"ended"`
+	Undo    bool       `json:"undo,omitempty"`
+	Problem string     `json:"problem"`
+	AWS     *AWSAnswer `json:"aws,omitempty"`
 }

@@ -104,6 +104,9 @@ type ServerInterface interface {
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
+	// CountOrders Count orders
+	// (GET /v1/order-counts)
+	CountOrders(ctx echo.Context, params CountOrdersParams) error
 	// GetOrderForm Read what can be ordered
 	// (GET /v1/order-form)
 	GetOrderForm(ctx echo.Context) error
@@ -134,6 +137,9 @@ type ServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx echo.Context, orderID OrderIDInPath, params ListOrderHistoryParams) error
+	// TickManualStep Say that a manual step is done, or not
+	// (PUT /v1/orders/{order_id}/manual-steps/{number})
+	TickManualStep(ctx echo.Context, orderID OrderIDInPath, number ManualStepInPath) error
 	// IssuePassword Set a new password for the customer
 	// (POST /v1/orders/{order_id}/password)
 	IssuePassword(ctx echo.Context, orderID OrderIDInPath) error
@@ -964,6 +970,24 @@ func (w *ServerInterfaceWrapper) GetMe(ctx echo.Context) error {
 	return err
 }
 
+// CountOrders converts echo context to params.
+func (w *ServerInterfaceWrapper) CountOrders(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountOrdersParams
+	// ------------- Optional query parameter "ended_since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended_since", ctx.QueryParams(), &params.EndedSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ended_since: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountOrders(ctx, params)
+	return err
+}
+
 // GetOrderForm converts echo context to params.
 func (w *ServerInterfaceWrapper) GetOrderForm(ctx echo.Context) error {
 	var err error
@@ -1021,6 +1045,20 @@ func (w *ServerInterfaceWrapper) ListOrders(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "asks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asks", ctx.QueryParams(), &params.Asks, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asks: %s", err))
+	}
+
 	// ------------- Optional query parameter "created_after" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_after", ctx.QueryParams(), &params.CreatedAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
@@ -1033,6 +1071,20 @@ func (w *ServerInterfaceWrapper) ListOrders(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_before", ctx.QueryParams(), &params.CreatedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter created_before: %s", err))
+	}
+
+	// ------------- Optional query parameter "ended_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended_after", ctx.QueryParams(), &params.EndedAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ended_after: %s", err))
+	}
+
+	// ------------- Optional query parameter "ended_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended_before", ctx.QueryParams(), &params.EndedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ended_before: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -1181,6 +1233,30 @@ func (w *ServerInterfaceWrapper) ListOrderHistory(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListOrderHistory(ctx, orderID, params)
+	return err
+}
+
+// TickManualStep converts echo context to params.
+func (w *ServerInterfaceWrapper) TickManualStep(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number ManualStepInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TickManualStep(ctx, orderID, number)
 	return err
 }
 
@@ -1877,6 +1953,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/v1/history", wrapper.ListHistory, options.OperationMiddlewares["listHistory"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
+	router.GET(options.BaseURL+"/v1/order-counts", wrapper.CountOrders, options.OperationMiddlewares["countOrders"]...)
 	router.GET(options.BaseURL+"/v1/order-form", wrapper.GetOrderForm, options.OperationMiddlewares["getOrderForm"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
@@ -1886,6 +1963,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/:order_id/end-undo", wrapper.EndUndo, options.OperationMiddlewares["endUndo"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id/history", wrapper.ListOrderHistory, options.OperationMiddlewares["listOrderHistory"]...)
+	router.PUT(options.BaseURL+"/v1/orders/:order_id/manual-steps/:number", wrapper.TickManualStep, options.OperationMiddlewares["tickManualStep"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/password", wrapper.IssuePassword, options.OperationMiddlewares["issuePassword"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
@@ -2672,6 +2750,28 @@ func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) e
 	return err
 }
 
+type CountOrdersRequestObject struct {
+	Params CountOrdersParams
+}
+
+type CountOrdersResponseObject interface {
+	VisitCountOrdersResponse(w http.ResponseWriter) error
+}
+
+type CountOrders200JSONResponse OrderCounts
+
+func (response CountOrders200JSONResponse) VisitCountOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetOrderFormRequestObject struct {
 }
 
@@ -2918,6 +3018,30 @@ type ListOrderHistoryResponseObject interface {
 type ListOrderHistory200JSONResponse OrderHistoryPage
 
 func (response ListOrderHistory200JSONResponse) VisitListOrderHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TickManualStepRequestObject struct {
+	OrderID OrderIDInPath    `json:"order_id"`
+	Number  ManualStepInPath `json:"number"`
+	Body    *TickManualStepJSONRequestBody
+}
+
+type TickManualStepResponseObject interface {
+	VisitTickManualStepResponse(w http.ResponseWriter) error
+}
+
+type TickManualStep200JSONResponse Order
+
+func (response TickManualStep200JSONResponse) VisitTickManualStepResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3703,6 +3827,9 @@ type StrictServerInterface interface {
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// CountOrders Count orders
+	// (GET /v1/order-counts)
+	CountOrders(ctx context.Context, request CountOrdersRequestObject) (CountOrdersResponseObject, error)
 	// GetOrderForm Read what can be ordered
 	// (GET /v1/order-form)
 	GetOrderForm(ctx context.Context, request GetOrderFormRequestObject) (GetOrderFormResponseObject, error)
@@ -3733,6 +3860,9 @@ type StrictServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx context.Context, request ListOrderHistoryRequestObject) (ListOrderHistoryResponseObject, error)
+	// TickManualStep Say that a manual step is done, or not
+	// (PUT /v1/orders/{order_id}/manual-steps/{number})
+	TickManualStep(ctx context.Context, request TickManualStepRequestObject) (TickManualStepResponseObject, error)
 	// IssuePassword Set a new password for the customer
 	// (POST /v1/orders/{order_id}/password)
 	IssuePassword(ctx context.Context, request IssuePasswordRequestObject) (IssuePasswordResponseObject, error)
@@ -4716,6 +4846,31 @@ func (sh *strictHandler) GetMe(ctx echo.Context) error {
 	return nil
 }
 
+// CountOrders operation middleware
+func (sh *strictHandler) CountOrders(ctx echo.Context, params CountOrdersParams) error {
+	var request CountOrdersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountOrders(ctx.Request().Context(), request.(CountOrdersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountOrders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountOrdersResponseObject); ok {
+		return validResponse.VisitCountOrdersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetOrderForm operation middleware
 func (sh *strictHandler) GetOrderForm(ctx echo.Context) error {
 	var request GetOrderFormRequestObject
@@ -5096,6 +5251,55 @@ func (sh *strictHandler) ListOrderHistory(ctx echo.Context, orderID OrderIDInPat
 		return err
 	} else if validResponse, ok := response.(ListOrderHistoryResponseObject); ok {
 		return validResponse.VisitListOrderHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TickManualStep operation middleware
+func (sh *strictHandler) TickManualStep(ctx echo.Context, orderID OrderIDInPath, number ManualStepInPath) error {
+	var request TickManualStepRequestObject
+
+	request.OrderID = orderID
+	request.Number = number
+
+	var body TickManualStepJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TickManualStep(ctx.Request().Context(), request.(TickManualStepRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TickManualStep")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TickManualStepResponseObject); ok {
+		return validResponse.VisitTickManualStepResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
