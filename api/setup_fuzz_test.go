@@ -105,6 +105,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"root_email":        {created + "@b.example", "a+" + created + "@b.example", "b+" + created + "@b.example"},
 			"name":              {"Anna"},
 			"title":             {"Boss"},
+			"query":             {"state=failed", "marketplace=nordic&limit=7"},
 			"customer_id":       {"C-1"},
 			"email":             {"a@b.example"},
 			"phone":             {"+46 8 1"},
@@ -207,7 +208,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries [
 	require.NoError(t, err)
 	for _, w := range earlier { // those of an earlier API would only take time
 		if w.Kind != provision.WebhookCallback {
-			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0, ""))
 		}
 	}
 	for i := range 3 {

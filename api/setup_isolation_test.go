@@ -72,21 +72,26 @@ func walkTable() map[string]walked {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
 			foreign: []string{`{"id":"{account_id}","role_arn":"arn:aws:iam::{account_id}:role/Q","environment":"production",` + account + `}`},
 		},
-		"listAccounts":       {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1"}},
+		"listAccounts": {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1", "search={account_id}", "search=mk",
+			"waiting_for_verification=true", "has_finding=false"}},
+		"countAccounts":      {queries: []string{"marketplace=nordic"}},
 		"getAccount":         {},
 		"updateAccount":      {body: `{"name":"Pool 2"}`, header: ifMatch},
-		"deleteAccount":      {header: ifMatch},
+		"deleteAccount":      {header: ifMatch, queries: []string{"reason=because"}},
 		"invalidateAccount":  {body: reason},
 		"returnAccount":      {body: reason},
 		"removeLeftovers":    {body: reason, path: map[string]string{"account_id": "left_account"}},
 		"verifyAccount":      {},
 		"listAccountHistory": {queries: []string{"limit=1"}},
+		"listAccountChecks":  {},
+		"listAccountChanges": {queries: []string{"limit=1"}, path: map[string]string{"account_id": "changed_account"}},
+		"getAccountRole":     {queries: []string{"principal_arn=arn:aws:iam::999988887777:role/workers"}},
 
 		"listAPIKeys":  {queries: []string{"limit=1"}},
 		"createAPIKey": {body: newKey},
 		"getAPIKey":    {},
 		"rotateAPIKey": {body: `{"overlap_hours":2}`},
-		"revokeAPIKey": {},
+		"revokeAPIKey": {body: reason},
 
 		"listPools":             {queries: []string{"limit=1"}},
 		"createPool":            {body: `{"marketplace":"new-{n}","environment":"production"}`, free: true},
@@ -95,8 +100,10 @@ func walkTable() map[string]walked {
 		"listPoolHistory":       {queries: []string{"limit=1"}},
 		"listProtectedAccounts": {queries: []string{"limit=1"}},
 		"protectAccount":        {body: `{"note":"because"}`, free: true},
-		"unprotectAccount":      {path: map[string]string{"account_id": "protected_account"}},
+		"unprotectAccount": {path: map[string]string{"account_id": "protected_account"},
+			queries: []string{"reason=because"}},
 		"getStock":              {queries: []string{"marketplace=nordic"}},
+		"getStockHistory":       {queries: []string{"marketplace=nordic", "model=SPAM", "since=2026-11-22T10:00:00Z"}},
 		"listStockAlerts":       {queries: []string{"limit=1"}},
 		"acknowledgeStockAlert": {body: `{"note":"because"}`},
 
@@ -104,7 +111,7 @@ func walkTable() map[string]walked {
 		"listWebhooks":         {queries: []string{"limit=1"}},
 		"getWebhook":           {},
 		"updateWebhook":        {body: `{"description":"another"}`, header: ifMatch},
-		"deleteWebhook":        {header: ifMatch},
+		"deleteWebhook":        {header: ifMatch, queries: []string{"reason=because"}},
 		"rotateWebhookSecret":  {body: `{"overlap_seconds":60}`},
 		"testWebhook":          {},
 		"replayWebhook":        {body: `{"since":"2026-11-22T10:00:00Z"}`},
@@ -122,6 +129,11 @@ func walkTable() map[string]walked {
 		"getHealth": {},
 		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
 			"kind=order&actor=test"}},
+		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=account&marketplace=nordic"}},
+		"listRoles":         {},
+		"listSavedFilters":  {},
+		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true},
+		"deleteSavedFilter": {},
 
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
 		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
@@ -146,6 +158,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"completed_order": (*walk).completed,
 	"account_id":      (*walk).account,
 	"left_account":    (*walk).left,
+	"changed_account": (*walk).changed,
 	"key_id":          (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
@@ -153,6 +166,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"protected_account": (*walk).protectedAccount,
 	"alert_id":          (*walk).alert,
 
+	"name":        (*walk).savedFilter,
 	"import_id":   (*walk).accountImport,
 	"webhook_id":  (*walk).webhook,
 	"delivery_id": (*walk).webhook,
@@ -164,11 +178,11 @@ var notNames = []string{"forged_token", "environment", "number"}
 // markers occur only in acme's data, each of them in something that the API shows to acme.
 var markers = []string{"mk-user", "mk-contact", "mk-customer", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
 	"mk-external", "mk-key",
-	"mk-text", "mk-note", "mk-hook"}
+	"mk-text", "mk-note", "mk-hook", "mk-filter"}
 
 // tablesWithoutProvider are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
 var tablesWithoutProvider = []string{
-	"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys",
+	"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys", "worker_identity",
 }
 
 // owners say whose the rows are of tables that belong to another one's.
@@ -265,6 +279,16 @@ func (w *walk) left() map[string]string {
 	return map[string]string{"left_account": account}
 }
 
+// changed is an account in which an order of acme has set its alias.
+func (w *walk) changed() map[string]string {
+	ctx := w.t.Context()
+	key, account := w.claimed()
+	_, err := w.database.Steps.Begin(ctx, key, account, provision.StepAlias, 1)
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.database.Steps.End(ctx, key, account, provision.StepAlias, provision.AttemptEnd{State: provision.StepDone}))
+	return map[string]string{"changed_account": account}
+}
+
 func (w *walk) apiKey() map[string]string {
 	_, key := apikey.New("acme", "mk-key", provision.RoleViewer)
 	_, err := w.database.APIKeys.Create(w.t.Context(), "test", key)
@@ -311,6 +335,18 @@ func (w *walk) webhook() map[string]string {
 	tested, err := w.database.Webhooks.Test(ctx, "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"webhook_id": key.ID, "delivery_id": tested.ID}
+}
+
+// savedFilter is a filter that each key of acme's has saved.
+func (w *walk) savedFilter() map[string]string {
+	name := fmt.Sprintf("saved-%d", w.next())
+	for _, key := range w.keys["acme"] {
+		id, _, _ := splitKey("Bearer " + key)
+		_, err := w.database.SavedFilters.Save(w.t.Context(), provision.FilterOwner{Provider: "acme", Caller: "key " + id},
+			provision.SavedFilter{Name: name, Page: "orders", Query: "customer_id=mk-filter"})
+		require.NoError(w.t, err)
+	}
+	return map[string]string{"name": name}
 }
 
 // accountImport is an import of acme's that is done, with a row that is faulty.

@@ -21,14 +21,16 @@ type templates map[string]*template.Template
 
 // functions are what templates may call besides the methods of page.
 var functions = template.FuncMap{
-	"account":       accountID,
-	"accountStatus": accountStatus,
-	"dict":          dict,
-	"icon":          icon,
-	"number":        number,
-	"orderState":    orderState,
-	"orderStatus":   orderStatus,
-	"plural":        plural,
+	"account":        accountID,
+	"accountStatus":  accountStatus,
+	"dict":           dict,
+	"historyLine":    lineOf,
+	"icon":           icon,
+	"number":         number,
+	"orderState":     orderState,
+	"orderStatus":    orderStatus,
+	"plural":         plural,
+	"scheduleStatus": scheduleStatus,
 }
 
 func readTemplates() (templates, error) {

@@ -122,6 +122,10 @@ type Account struct {
 	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
+	// Place The place in line of a Ready account among those of its pool and model: orders take the account in place 1 next.
+	// Only the answer for one account has it.
+	Place *int `json:"place,omitempty"`
+
 	// ReadyWhenVerified Whether the account becomes Ready as soon as a verification passes: it was just added, an operator
 	// returned it, or an order set it aside because Quartermaster could not open a session in it.
 	ReadyWhenVerified bool `json:"ready_when_verified"`
@@ -157,6 +161,109 @@ type Account struct {
 // AccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
 // Lower-case letters, digits, and single hyphens inside; not twelve digits.
 type AccountAlias = string
+
+// AccountChange Something that an order changed in an account.
+type AccountChange struct {
+	// After What the order set or created. Absent if it is not known.
+	After *string `json:"after,omitempty"`
+
+	// Before What was there before. Absent if there was nothing, or if it is not known.
+	Before *string `json:"before,omitempty"`
+
+	// ChangedAt When the order first began with it.
+	ChangedAt time.Time `json:"changed_at"`
+
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
+	OrderID OrderID `json:"order_id"`
+
+	// Problem Why the last attempt failed. Absent if it did not.
+	Problem *string `json:"problem,omitempty"`
+
+	// PutBackAt When Quartermaster had put it back. Absent if it has not, or has not yet.
+	PutBackAt *time.Time `json:"put_back_at,omitempty"`
+
+	// Resource What was changed, by the name of the step: `iam_user`, `contacts`, `account_alias`, `cost_report` or `sign_in`.
+	Resource string `json:"resource"`
+
+	// State The state of a step. `retrying`: an attempt failed, and another one follows · `stopped`: the order was stopped
+	// during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
+	State StepState `json:"state"`
+}
+
+// AccountChangePage A page of changes, newest first.
+type AccountChangePage struct {
+	// Items The changes.
+	Items []AccountChange `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// AccountCheck One check of a verification.
+type AccountCheck struct {
+	// At When it was checked. Absent if it was not.
+	At *time.Time `json:"at,omitempty"`
+
+	// Found What was found. Absent if there is nothing to say beyond the outcome.
+	Found *string `json:"found,omitempty"`
+
+	// Name What was checked.
+	//
+	// | check | passes when |
+	// |---|---|
+	// | `not_protected` | the account is not protected |
+	// | `role` | the role can be assumed with the external id |
+	// | `identity` | the role is in this account |
+	// | `external_id` | the role cannot be assumed without the external id |
+	// | `account_state` | AWS has not suspended or closed the account |
+	// | `readable` | the alias and the contacts can be read |
+	// | `contact` | AWS would accept the primary contact again, so it can be restored |
+	// | `clean` | no IAM user of an order is left |
+	Name CheckName `json:"name"`
+
+	// Outcome `skipped`: the role lacks a permission that is optional · `not_reached`: an earlier check failed.
+	Outcome provision.CheckOutcome `json:"outcome"`
+}
+
+// AccountChecks The checks of the last verification that had a clear answer.
+type AccountChecks struct {
+	// CheckedAt When the verification began. Absent if there was none.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// Items The checks, in the order in which they run.
+	Items []AccountCheck `json:"items"`
+
+	// Passed Whether the verification passed. Absent if there was none.
+	Passed *bool `json:"passed,omitempty"`
+}
+
+// AccountCounts How many accounts there are.
+type AccountCounts struct {
+	// All All accounts.
+	All int `json:"all"`
+
+	// Allocated Accounts that belong to customers.
+	Allocated int `json:"allocated"`
+
+	// HasFinding Accounts whose last verification did not pass.
+	HasFinding int `json:"has_finding"`
+
+	// Invalid Accounts that cannot be used, those that wait for verification included.
+	Invalid int `json:"invalid"`
+
+	// Provisioning Accounts that an order holds.
+	Provisioning int `json:"provisioning"`
+
+	// ProvisioningFailed Accounts whose provisioning failed.
+	ProvisioningFailed int `json:"provisioning_failed"`
+
+	// Ready Accounts that orders can take.
+	Ready int `json:"ready"`
+
+	// WaitingForVerification Invalid accounts that become Ready when verification passes.
+	WaitingForVerification int `json:"waiting_for_verification"`
+}
 
 // AccountFile Accounts as CSV (RFC 4180): a header, then one account per row.
 type AccountFile = string
@@ -272,6 +379,33 @@ type AccountPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// AccountRole The IAM policies of an account's role, and of the workers' identity.
+type AccountRole struct {
+	// Advice What to check or to do before you use the policies. Absent if there is nothing to do.
+	Advice *string `json:"advice,omitempty"`
+
+	// PermissionsPolicy An IAM policy document, in the form that AWS accepts.
+	PermissionsPolicy IAMPolicy `json:"permissions_policy"`
+
+	// PrincipalARN The identity that the role trusts. Absent if it is not known.
+	PrincipalARN *string `json:"principal_arn,omitempty"`
+
+	// PrincipalSource Where `principal_arn` is from: this request, the option `QM_AWS_PRINCIPAL_ARN`, or the report of a worker.
+	PrincipalSource *string `json:"principal_source,omitempty"`
+
+	// ReportedAt When a worker reported this identity. Present only if it is from a worker.
+	ReportedAt *time.Time `json:"reported_at,omitempty"`
+
+	// RoleARN The role that Quartermaster assumes.
+	RoleARN string `json:"role_arn"`
+
+	// ServicePolicy An IAM policy document, in the form that AWS accepts.
+	ServicePolicy IAMPolicy `json:"service_policy"`
+
+	// TrustPolicy An IAM policy document, in the form that AWS accepts.
+	TrustPolicy *IAMPolicy `json:"trust_policy,omitempty"`
+}
+
 // AccountStatus The status of the account. Orders take only `ready` accounts.
 type AccountStatus = provision.AccountStatus
 
@@ -375,6 +509,20 @@ type CallbackSecret struct {
 // CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 type CallbackURL = string
 
+// CheckName What was checked.
+//
+// | check | passes when |
+// |---|---|
+// | `not_protected` | the account is not protected |
+// | `role` | the role can be assumed with the external id |
+// | `identity` | the role is in this account |
+// | `external_id` | the role cannot be assumed without the external id |
+// | `account_state` | AWS has not suspended or closed the account |
+// | `readable` | the alias and the contacts can be read |
+// | `contact` | AWS would accept the primary contact again, so it can be restored |
+// | `clean` | no IAM user of an order is left |
+type CheckName = provision.CheckName
+
 // ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
 // accounts, which points to its own identity. Claims resume automatically when any account of the pool passes
 // verification. Absent if claims are not suspended.
@@ -435,6 +583,9 @@ type Delivery struct {
 	// ID The id of a delivery.
 	ID DeliveryID `json:"id"`
 
+	// LastAttempt One attempt to deliver a message.
+	LastAttempt *DeliveryAttempt `json:"last_attempt,omitempty"`
+
 	// NextAttemptAt When the next attempt is due, if no older message waits. Absent if there is none.
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
@@ -485,6 +636,15 @@ type DeliveryWithAttempts struct {
 
 	// Delivery An event on its way to an endpoint.
 	Delivery Delivery `json:"delivery"`
+}
+
+// EarlierRequest What an earlier request with the same `Idempotency-Key` made. Only in problems of the code `AlreadyDone`.
+type EarlierRequest struct {
+	// At When it made that.
+	At time.Time `json:"at"`
+
+	// ID The id of what it made: of an API key, an endpoint, or the order whose password was requested; `callbacks` for the callback secret.
+	ID string `json:"id"`
 }
 
 // EndedSessions How many sessions ended.
@@ -759,6 +919,12 @@ type FieldProblem struct {
 	Pointer *string `json:"pointer,omitempty"`
 }
 
+// FilterQuery The filter as the query string of the list's URL, without the `?`.
+type FilterQuery = string
+
+// FilteredPage The list that a filter is for.
+type FilteredPage = string
+
 // Forecast How long the Ready accounts will last.
 type Forecast struct {
 	// AllocationsPerDay The rate that the forecast is based on.
@@ -808,7 +974,7 @@ type HealthCheck struct {
 // HealthStatus `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
 type HealthStatus = string
 
-// HistoryEntry Something that happened. It is about the order, the account or the API key that it names, or else about the pool
+// HistoryEntry Something that happened. It is about the order, the account, the API key or the webhook that it names, or else about the pool
 // that `marketplace` and `environment` name.
 type HistoryEntry struct {
 	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
@@ -822,7 +988,8 @@ type HistoryEntry struct {
 
 	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
 	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
-	// Of access: `created`, `rotated` or `revoked`. Absent if there is nothing to say beyond `from` and `to`.
+	// Of access: `created`, `rotated` or `revoked` of an API key, and `webhook_created`, `webhook_changed` or
+	// `webhook_deleted`. Absent if there is nothing to say beyond `from` and `to`.
 	Code *string `json:"code,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -838,7 +1005,8 @@ type HistoryEntry struct {
 	KeyID *KeyID `json:"key_id,omitempty"`
 
 	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-	// changes of settings · `access`: API keys that were created, rotated or revoked.
+	// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
+	// endpoints that were created, changed or deleted.
 	Kind HistoryKind `json:"kind"`
 
 	// Marketplace The id of one of the provider's marketplaces.
@@ -858,13 +1026,20 @@ type HistoryEntry struct {
 
 	// To The state, status or setting after. It equals `from` if the entry is a request that did not change it at once. Absent if there is none.
 	To *json.RawMessage `json:"to,omitempty"`
+
+	// WebhookID The id of an endpoint.
+	WebhookID *WebhookID `json:"webhook_id,omitempty"`
 }
 
 // HistoryFields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
 type HistoryFields = []string
 
+// HistoryFile A CSV file.
+type HistoryFile = string
+
 // HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-// changes of settings · `access`: API keys that were created, rotated or revoked.
+// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
+// endpoints that were created, changed or deleted.
 type HistoryKind = provision.HistoryKind
 
 // HistoryPage A page of the history, newest first.
@@ -883,6 +1058,9 @@ type HistoryReason = string
 // HistoryRefused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
 // repeated within an hour is recorded once.
 type HistoryRefused = string
+
+// IAMPolicy An IAM policy document, in the form that AWS accepts.
+type IAMPolicy = json.RawMessage
 
 // IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 type IAMUserName = string
@@ -918,6 +1096,12 @@ type KeyLimit = float64
 // KeyName What the key is for. Free text. Do not name people.
 type KeyName = string
 
+// KeyRevocation Why the key is revoked.
+type KeyRevocation struct {
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonText `json:"reason,omitempty"`
+}
+
 // KeyRotation How long the old key stays valid.
 type KeyRotation struct {
 	// OverlapHours The number of hours for which both keys are valid, unless the old key ends sooner.
@@ -926,6 +1110,18 @@ type KeyRotation struct {
 
 // KeySecret The text of the key. It is not stored and cannot be shown again.
 type KeySecret = string
+
+// LastAttempt The last attempt to send a message to the endpoint. Tests do not count. Absent if there was none.
+type LastAttempt struct {
+	// At When it was made.
+	At time.Time `json:"at"`
+
+	// Error Why it failed. Absent if the receiver accepted the message.
+	Error *string `json:"error,omitempty"`
+
+	// StatusCode The status of the receiver's answer. Absent if there was no answer.
+	StatusCode *int `json:"status_code,omitempty"`
+}
 
 // ManualStep A manual step of a completed order.
 type ManualStep struct {
@@ -1206,6 +1402,15 @@ type NewPool struct {
 
 	// WaitDeadlineSeconds How many seconds an order waits for an account before it fails; `null` for no limit.
 	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
+}
+
+// NewSavedFilter A filter to save.
+type NewSavedFilter struct {
+	// Page The list that a filter is for.
+	Page FilteredPage `json:"page"`
+
+	// Query The filter as the query string of the list's URL, without the `?`.
+	Query FilterQuery `json:"query"`
 }
 
 // NewWebhook An endpoint to create.
@@ -1919,6 +2124,18 @@ type PoolStock struct {
 	WaitingForVerification int `json:"waiting_for_verification"`
 }
 
+// PoolStockHistory The stock of one pool, hour by hour.
+type PoolStockHistory struct {
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment Environment `json:"environment"`
+
+	// Hours The hours, oldest first.
+	Hours []StockHour `json:"hours"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace MarketplaceID `json:"marketplace"`
+}
+
 // PoolUpdate The settings to change. Settings that you leave out stay as they are; a list replaces the whole list.
 type PoolUpdate struct {
 	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
@@ -1994,6 +2211,8 @@ type Problem struct {
 	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
 	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+	// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+	// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
 	// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
 	// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
 	// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
@@ -2001,6 +2220,7 @@ type Problem struct {
 	// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
 	// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
 	// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+	// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
 	// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
 	// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
 	// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
@@ -2010,6 +2230,9 @@ type Problem struct {
 
 	// Detail What is wrong in this case and what to do about it.
 	Detail string `json:"detail"`
+
+	// Earlier What an earlier request with the same `Idempotency-Key` made. Only in problems of the code `AlreadyDone`.
+	Earlier *EarlierRequest `json:"earlier,omitempty"`
 
 	// Errors Every invalid field or parameter.
 	Errors *[]FieldProblem `json:"errors,omitempty"`
@@ -2046,6 +2269,8 @@ type Problem struct {
 // | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
 // | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 // | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
 // | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
 // | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
 // | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
@@ -2053,6 +2278,7 @@ type Problem struct {
 // | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
 // | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
 // | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
 // | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
 // | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
 // | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
@@ -2226,6 +2452,25 @@ type RevealedPassword struct {
 // stock and fixes orders · `admin`: everything, including keys and settings.
 type Role = provision.Role
 
+// RoleDescription A role and what it may do.
+type RoleDescription struct {
+	// Description What it may do, in one sentence.
+	Description string `json:"description"`
+
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
+	Role Role `json:"role"`
+
+	// Scopes Its scopes.
+	Scopes []Scope `json:"scopes"`
+}
+
+// Roles The roles, from the one that may do least.
+type Roles struct {
+	// Items The roles.
+	Items []RoleDescription `json:"items"`
+}
+
 // RotatedAPIKey A new API key with its text, and the key that it replaces.
 type RotatedAPIKey struct {
 	// APIKey An API key without its text.
@@ -2269,6 +2514,30 @@ type RowResultPage struct {
 
 	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// SavedFilter A filter that the caller saved.
+type SavedFilter struct {
+	// Name The name of a filter. Free text without a slash. It does not begin with a dot.
+	Name SavedFilterName `json:"name"`
+
+	// Page The list that a filter is for.
+	Page FilteredPage `json:"page"`
+
+	// Query The filter as the query string of the list's URL, without the `?`.
+	Query FilterQuery `json:"query"`
+
+	// SavedAt When it was saved.
+	SavedAt time.Time `json:"saved_at"`
+}
+
+// SavedFilterName The name of a filter. Free text without a slash. It does not begin with a dot.
+type SavedFilterName = string
+
+// SavedFilters The filters of a caller, by name.
+type SavedFilters struct {
+	// Items The filters.
+	Items []SavedFilter `json:"items"`
 }
 
 // Schedule A schedule of the service.
@@ -2464,6 +2733,27 @@ type StockAlertPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// StockHistory The stock of the past.
+type StockHistory struct {
+	// Items The pools.
+	Items []PoolStockHistory `json:"items"`
+}
+
+// StockHour The stock of one hour.
+type StockHour struct {
+	// Allocations Accounts that became customers' since the entry before. Absent if there is none before.
+	Allocations *int `json:"allocations,omitempty"`
+
+	// At When the hour begins.
+	At time.Time `json:"at"`
+
+	// OrdersWaiting Waiting orders at the last check of the hour.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready Ready accounts at the last check of the hour.
+	Ready int `json:"ready"`
+}
+
 // UserPolicies The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
 // `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 type UserPolicies = []string
@@ -2485,6 +2775,9 @@ type Webhook struct {
 
 	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy Who created it: an API key or a person; for a callback, the first order that named it.
+	CreatedBy *string `json:"created_by,omitempty"`
 
 	// Description A description for people.
 	Description string `json:"description"`
@@ -2513,8 +2806,14 @@ type Webhook struct {
 	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
+	// LastAttempt The last attempt to send a message to the endpoint. Tests do not count. Absent if there was none.
+	LastAttempt *LastAttempt `json:"last_attempt,omitempty"`
+
 	// Marketplaces The marketplaces that the endpoint is limited to. Absent if it receives the events of all marketplaces.
 	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
+	// Queue The messages that wait for the endpoint, also while it is disabled. Tests do not count.
+	Queue WebhookQueue `json:"queue"`
 
 	// URL Where messages are sent.
 	URL string `json:"url"`
@@ -2533,6 +2832,18 @@ type WebhookPage struct {
 
 	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// WebhookQueue The messages that wait for the endpoint, also while it is disabled. Tests do not count.
+type WebhookQueue struct {
+	// Count How many messages wait. They are counted up to 1,000.
+	Count int `json:"count"`
+
+	// More Whether there may be more than `count`.
+	More bool `json:"more"`
+
+	// OldestAt When the event of the oldest one happened. Absent if none waits.
+	OldestAt *time.Time `json:"oldest_at,omitempty"`
 }
 
 // WebhookSecret A new secret.
@@ -2599,6 +2910,9 @@ type Workers struct {
 // AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountIDInPath = AccountID
 
+// AccountSearch defines model for AccountSearch.
+type AccountSearch = string
+
 // AlertIDInPath defines model for AlertIDInPath.
 type AlertIDInPath = string
 
@@ -2610,6 +2924,12 @@ type DeliveryIDInPath = DeliveryID
 
 // EnvironmentInPath `production` is real stock; `test` is stock for trials.
 type EnvironmentInPath = Environment
+
+// HasFinding defines model for HasFinding.
+type HasFinding = bool
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -2635,6 +2955,15 @@ type MarketplaceInPath = MarketplaceID
 // OrderIDInPath The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
 // are not allowed.
 type OrderIDInPath = OrderID
+
+// ReasonInQuery defines model for ReasonInQuery.
+type ReasonInQuery = string
+
+// SavedFilterNameInPath The name of a filter. Free text without a slash. It does not begin with a dot.
+type SavedFilterNameInPath = SavedFilterName
+
+// WaitingForVerification defines model for WaitingForVerification.
+type WaitingForVerification = bool
 
 // WebhookIDInPath The id of an endpoint.
 type WebhookIDInPath = WebhookID
@@ -2680,11 +3009,35 @@ type ListAccountsParams struct {
 	// Model Only accounts of this model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 
+	// Search Only accounts that match this text. It finds an account by the beginning of its AWS account id, by the id of the
+	// order that holds it, and by words: each word of the text must begin a word of the account's name or root e-mail
+	// address. A word is a run of letters and digits; letter case does not matter. `pool 42` finds `Pool 42-b`, and
+	// `42@provider` finds `aws+42@provider.example`.
+	Search *AccountSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// WaitingForVerification `true`: only Invalid accounts that become Ready when verification passes. `false`: only the others.
+	WaitingForVerification *WaitingForVerification `form:"waiting_for_verification,omitempty" json:"waiting_for_verification,omitempty"`
+
+	// HasFinding `true`: only accounts whose last verification did not pass; `finding` says why. `false`: only the others.
+	HasFinding *HasFinding `form:"has_finding,omitempty" json:"has_finding,omitempty"`
+
 	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CountAccountsParams defines parameters for CountAccounts.
+type CountAccountsParams struct {
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Model Only accounts of this model.
+	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 }
 
 // ExportAccountsParams defines parameters for ExportAccounts.
@@ -2700,10 +3053,25 @@ type ExportAccountsParams struct {
 
 	// Model Only accounts of this model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
+
+	// Search Only accounts that match this text. It finds an account by the beginning of its AWS account id, by the id of the
+	// order that holds it, and by words: each word of the text must begin a word of the account's name or root e-mail
+	// address. A word is a run of letters and digits; letter case does not matter. `pool 42` finds `Pool 42-b`, and
+	// `42@provider` finds `aws+42@provider.example`.
+	Search *AccountSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// WaitingForVerification `true`: only Invalid accounts that become Ready when verification passes. `false`: only the others.
+	WaitingForVerification *WaitingForVerification `form:"waiting_for_verification,omitempty" json:"waiting_for_verification,omitempty"`
+
+	// HasFinding `true`: only accounts whose last verification did not pass; `finding` says why. `false`: only the others.
+	HasFinding *HasFinding `form:"has_finding,omitempty" json:"has_finding,omitempty"`
 }
 
 // DeleteAccountParams defines parameters for DeleteAccount.
 type DeleteAccountParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -2714,6 +3082,15 @@ type UpdateAccountParams struct {
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAccountChangesParams defines parameters for ListAccountChanges.
+type ListAccountChangesParams struct {
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListAccountHistoryParams defines parameters for ListAccountHistory.
@@ -2739,6 +3116,12 @@ type ReturnAccountParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// GetAccountRoleParams defines parameters for GetAccountRole.
+type GetAccountRoleParams struct {
+	// PrincipalARN The role or user that the workers run as, instead of the known one.
+	PrincipalARN *string `form:"principal_arn,omitempty" json:"principal_arn,omitempty"`
+}
+
 // VerifyAccountParams defines parameters for VerifyAccount.
 type VerifyAccountParams struct {
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
@@ -2753,6 +3136,36 @@ type ListAPIKeysParams struct {
 
 	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreateAPIKeyParams defines parameters for CreateAPIKey.
+type CreateAPIKeyParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateAPIKeyParams defines parameters for RotateAPIKey.
+type RotateAPIKeyParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateCallbackSecretParams defines parameters for RotateCallbackSecret.
+type RotateCallbackSecretParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -2818,6 +3231,36 @@ type ListHistoryParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ExportHistoryParams defines parameters for ExportHistory.
+type ExportHistoryParams struct {
+	// Kind Only entries of this kind. Repeat the parameter to match several kinds.
+	Kind *[]HistoryKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Actor Only what this actor did, as entries name it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// OrderID Only entries of this order, and those of the accounts that it held.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// AccountID Only entries of this AWS account.
+	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// KeyID Only entries of this API key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Since Only entries of this time or later. In a query string, write the `+` of a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only entries before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
 // CountOrdersParams defines parameters for CountOrders.
 type CountOrdersParams struct {
 	// EndedSince Also count the orders that have ended since this time.
@@ -2880,6 +3323,16 @@ type ListOrderHistoryParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// IssuePasswordParams defines parameters for IssuePassword.
+type IssuePasswordParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListPoolsParams defines parameters for ListPools.
 type ListPoolsParams struct {
 	// Limit The maximum number of items on a page.
@@ -2914,6 +3367,12 @@ type ListProtectedAccountsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// UnprotectAccountParams defines parameters for UnprotectAccount.
+type UnprotectAccountParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
 // GetStockParams defines parameters for GetStock.
 type GetStockParams struct {
 	// Marketplace Only results of this marketplace.
@@ -2944,6 +3403,22 @@ type ListStockAlertsParams struct {
 // ListStockAlertsParamsState defines parameters for ListStockAlerts.
 type ListStockAlertsParamsState string
 
+// GetStockHistoryParams defines parameters for GetStockHistory.
+type GetStockHistoryParams struct {
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Model Only the accounts of this model, and the orders that wait for it. Without it, all models together.
+	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
+
+	// Since Only hours that begin at this time or later; by default the last 30 days. In a query string, write the `+` of
+	// a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+}
+
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
 	// Limit The maximum number of items on a page.
@@ -2953,8 +3428,21 @@ type ListWebhooksParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateWebhookParams defines parameters for CreateWebhook.
+type CreateWebhookParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -2979,6 +3467,16 @@ type ListDeliveriesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody = NewAccount
 
@@ -2996,6 +3494,9 @@ type ReturnAccountJSONRequestBody = Reason
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// RevokeAPIKeyJSONRequestBody defines body for RevokeAPIKey for application/json ContentType.
+type RevokeAPIKeyJSONRequestBody = KeyRevocation
 
 // RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
 type RotateAPIKeyJSONRequestBody = KeyRotation
@@ -3044,6 +3545,9 @@ type UpdatePoolJSONRequestBody = PoolUpdate
 
 // ProtectAccountJSONRequestBody defines body for ProtectAccount for application/json ContentType.
 type ProtectAccountJSONRequestBody = Protection
+
+// SaveFilterJSONRequestBody defines body for SaveFilter for application/json ContentType.
+type SaveFilterJSONRequestBody = NewSavedFilter
 
 // EndSessionsJSONRequestBody defines body for EndSessions for application/json ContentType.
 type EndSessionsJSONRequestBody = Reason
@@ -3228,6 +3732,15 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccount(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CountAccounts Count accounts by status
+	//
+	// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+	// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+	// may also be counted in `has_finding`.
+	//
+	// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+	CountAccounts(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ExportAccounts Export accounts as CSV
 	//
 	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -3276,6 +3789,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccount(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAccountChanges List what orders changed in an account
+	//
+	// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+	// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+	// is not a change.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+	ListAccountChanges(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAccountChecks List the checks of the last verification
+	//
+	// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+	// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+	// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+	// The list is empty until the account has been verified.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+	ListAccountChecks(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAccountHistory Read the history of an account
 	//
@@ -3360,6 +3892,19 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/accounts/{account_id}/return (the `ReturnAccount` operationId).
 	ReturnAccount(ctx context.Context, accountID AccountIDInPath, params *ReturnAccountParams, body ReturnAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAccountRole Read the IAM policies of an account's role
+	//
+	// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+	// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+	// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+	//
+	// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+	// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+	// answer has no `trust_policy`, and `advice` says what to do.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+	GetAccountRole(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// VerifyAccount Verify an account now
 	//
 	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -3383,13 +3928,14 @@ type ClientInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPIKeyWithBody(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateAPIKey Create an API key
 	//
@@ -3398,13 +3944,14 @@ type ClientInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPIKey(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAPIKey Read an API key
 	//
@@ -3414,14 +3961,27 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokeAPIKeyWithBody Revoke an API key
+	//
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+	RevokeAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RevokeAPIKey Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
+	// Takes a body of the `application/json` content type.
+	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-	RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
@@ -3432,13 +3992,15 @@ type ClientInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateAPIKey Replace an API key with a new one
 	//
@@ -3449,13 +4011,15 @@ type ClientInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCallbackSecret Read the state of the callback secret
 	//
@@ -3472,10 +4036,12 @@ type ClientInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateCallbackSecretWithBody(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateCallbackSecret Replace the callback secret
 	//
@@ -3483,10 +4049,12 @@ type ClientInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecret(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateCallbackSecret(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents List events, oldest first
 	//
@@ -3534,6 +4102,19 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportHistory Export the history as CSV
+	//
+	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+	//
+	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+	// before the last line, the file is incomplete: request it again, or a shorter period.
+	//
+	// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+	ExportHistory(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Find out who you are
 	//
@@ -3825,7 +4406,8 @@ type ClientInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -3836,7 +4418,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IssuePassword Set a new password for the customer
 	//
@@ -3850,7 +4432,8 @@ type ClientInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -3861,7 +4444,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePassword(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryOrderWithBody Retry the steps that an order waits for
 	//
@@ -4036,7 +4619,7 @@ type ClientInterface interface {
 	// until an operator returns it.
 	//
 	// Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-	UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UnprotectAccount(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ProtectAccountWithBody Protect an account
 	//
@@ -4057,6 +4640,48 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccount(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRoles List the roles and their scopes
+	//
+	// Says who may do what. Every key may read it. A release may add roles and scopes.
+	//
+	// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+	ListRoles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSavedFilters List your saved filters by name
+	//
+	// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+	// rotated inherits its filters.
+	//
+	// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+	ListSavedFilters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSavedFilter Delete a saved filter
+	//
+	// Deletes one of your own filters.
+	//
+	// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+	DeleteSavedFilter(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SaveFilterWithBody Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithBody(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SaveFilter Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilter(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSessions List who is signed in to the console
 	//
@@ -4125,6 +4750,15 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetStockHistory Read the stock of the past, hour by hour
+	//
+	// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+	// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+	// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+	//
+	// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+	GetStockHistory(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListWebhooks List webhook endpoints, oldest first
 	//
 	// Includes the callbacks of orders; their `kind` is `callback`.
@@ -4136,23 +4770,25 @@ type ClientInterface interface {
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateWebhookWithBody(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateWebhook Create a webhook endpoint
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhook(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateWebhook(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteWebhook Delete a webhook endpoint
 	//
@@ -4242,10 +4878,12 @@ type ClientInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateWebhookSecret Replace the secret of an endpoint
 	//
@@ -4254,10 +4892,12 @@ type ClientInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestWebhook Send a test event
 	//
@@ -4440,6 +5080,25 @@ func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONReques
 	return c.Client.Do(req)
 }
 
+// CountAccounts Count accounts by status
+//
+// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+// may also be counted in `has_finding`.
+//
+// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+func (c *Client) CountAccounts(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountAccountsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ExportAccounts Export accounts as CSV
 //
 // Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -4529,6 +5188,45 @@ func (c *Client) UpdateAccountWithBody(ctx context.Context, accountID AccountIDI
 // Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 func (c *Client) UpdateAccount(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAccountRequest(c.Server, accountID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAccountChanges List what orders changed in an account
+//
+// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+// is not a change.
+//
+// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+func (c *Client) ListAccountChanges(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAccountChangesRequest(c.Server, accountID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAccountChecks List the checks of the last verification
+//
+// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+// The list is empty until the account has been verified.
+//
+// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+func (c *Client) ListAccountChecks(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAccountChecksRequest(c.Server, accountID)
 	if err != nil {
 		return nil, err
 	}
@@ -4692,6 +5390,29 @@ func (c *Client) ReturnAccount(ctx context.Context, accountID AccountIDInPath, p
 	return c.Client.Do(req)
 }
 
+// GetAccountRole Read the IAM policies of an account's role
+//
+// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+//
+// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+// answer has no `trust_policy`, and `advice` says what to do.
+//
+// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+func (c *Client) GetAccountRole(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountRoleRequest(c.Server, accountID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // VerifyAccount Verify an account now
 //
 // Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -4735,14 +5456,15 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPIKeyRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateAPIKeyWithBody(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4760,14 +5482,15 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPIKeyRequest(c.Server, body)
+func (c *Client) CreateAPIKey(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4796,15 +5519,38 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 	return c.Client.Do(req)
 }
 
+// RevokeAPIKeyWithBody Revoke an API key
+//
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+func (c *Client) RevokeAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RevokeAPIKey Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 // revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
+// Takes a body of the `application/json` content type.
+//
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeAPIKeyRequest(c.Server, keyID)
+func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPIKeyRequest(c.Server, keyID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4824,14 +5570,16 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequestWithBody(c.Server, keyID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4851,14 +5599,16 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateAPIKeyRequest(c.Server, keyID, body)
+func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequest(c.Server, keyID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4894,11 +5644,13 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateCallbackSecretRequestWithBody(c.Server, contentType, body)
+func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateCallbackSecretRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4915,11 +5667,13 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *Client) RotateCallbackSecret(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateCallbackSecretRequest(c.Server, body)
+func (c *Client) RotateCallbackSecret(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateCallbackSecretRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5007,6 +5761,29 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 // Corresponds with GET /v1/history (the `ListHistory` operationId).
 func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportHistory Export the history as CSV
+//
+// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+//
+// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+// before the last line, the file is incomplete: request it again, or a shorter period.
+//
+// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+func (c *Client) ExportHistory(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportHistoryRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5517,7 +6294,8 @@ func (c *Client) TickManualStep(ctx context.Context, orderID OrderIDInPath, numb
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -5528,8 +6306,8 @@ func (c *Client) TickManualStep(ctx context.Context, orderID OrderIDInPath, numb
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, contentType, body)
+func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5552,7 +6330,8 @@ func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPat
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -5563,8 +6342,8 @@ func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPat
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePasswordRequest(c.Server, orderID, body)
+func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequest(c.Server, orderID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5888,8 +6667,8 @@ func (c *Client) ListProtectedAccounts(ctx context.Context, params *ListProtecte
 // until an operator returns it.
 //
 // Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUnprotectAccountRequest(c.Server, accountID)
+func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnprotectAccountRequest(c.Server, accountID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5930,6 +6709,98 @@ func (c *Client) ProtectAccountWithBody(ctx context.Context, accountID AccountID
 // Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 func (c *Client) ProtectAccount(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewProtectAccountRequest(c.Server, accountID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRoles List the roles and their scopes
+//
+// Says who may do what. Every key may read it. A release may add roles and scopes.
+//
+// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+func (c *Client) ListRoles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRolesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSavedFilters List your saved filters by name
+//
+// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+// rotated inherits its filters.
+//
+// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+func (c *Client) ListSavedFilters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSavedFiltersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSavedFilter Delete a saved filter
+//
+// Deletes one of your own filters.
+//
+// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+func (c *Client) DeleteSavedFilter(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSavedFilterRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SaveFilterWithBody Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *Client) SaveFilterWithBody(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSaveFilterRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SaveFilter Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *Client) SaveFilter(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSaveFilterRequest(c.Server, name, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6077,6 +6948,25 @@ func (c *Client) AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPat
 	return c.Client.Do(req)
 }
 
+// GetStockHistory Read the stock of the past, hour by hour
+//
+// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+//
+// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+func (c *Client) GetStockHistory(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStockHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListWebhooks List webhook endpoints, oldest first
 //
 // Includes the callbacks of orders; their `kind` is `callback`.
@@ -6098,13 +6988,14 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateWebhookRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateWebhookWithBody(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateWebhookRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6119,13 +7010,14 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *Client) CreateWebhook(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateWebhookRequest(c.Server, body)
+func (c *Client) CreateWebhook(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateWebhookRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6314,11 +7206,13 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateWebhookSecretRequestWithBody(c.Server, webhookID, contentType, body)
+func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateWebhookSecretRequestWithBody(c.Server, webhookID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6336,11 +7230,13 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateWebhookSecretRequest(c.Server, webhookID, body)
+func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateWebhookSecretRequest(c.Server, webhookID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6714,6 +7610,42 @@ func NewListAccountsRequest(server string, params *ListAccountsParams) (*http.Re
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WaitingForVerification != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "waiting_for_verification", *params.WaitingForVerification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasFinding != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_finding", *params.HasFinding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -6788,6 +7720,84 @@ func NewCreateAccountRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCountAccountsRequest constructs an http.Request for the CountAccounts method
+func NewCountAccountsRequest(server string, params *CountAccountsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/counts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Model != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "model", *params.Model, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -6868,6 +7878,42 @@ func NewExportAccountsRequest(server string, params *ExportAccountsParams) (*htt
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WaitingForVerification != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "waiting_for_verification", *params.WaitingForVerification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasFinding != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_finding", *params.HasFinding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6906,6 +7952,33 @@ func NewDeleteAccountRequest(server string, accountID AccountIDInPath, params *D
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -7022,6 +8095,113 @@ func NewUpdateAccountRequestWithBody(server string, accountID AccountIDInPath, p
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListAccountChangesRequest constructs an http.Request for the ListAccountChanges method
+func NewListAccountChangesRequest(server string, accountID AccountIDInPath, params *ListAccountChangesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAccountChecksRequest constructs an http.Request for the ListAccountChecks method
+func NewListAccountChecksRequest(server string, accountID AccountIDInPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/checks", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7271,6 +8451,67 @@ func NewReturnAccountRequestWithBody(server string, accountID AccountIDInPath, p
 	return req, nil
 }
 
+// NewGetAccountRoleRequest constructs an http.Request for the GetAccountRole method
+func NewGetAccountRoleRequest(server string, accountID AccountIDInPath, params *GetAccountRoleParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/role", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PrincipalARN != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "principal_arn", *params.PrincipalARN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewVerifyAccountRequest constructs an http.Request for the VerifyAccount method
 func NewVerifyAccountRequest(server string, accountID AccountIDInPath, params *VerifyAccountParams) (*http.Request, error) {
 	var err error
@@ -7387,18 +8628,18 @@ func NewListAPIKeysRequest(server string, params *ListAPIKeysParams) (*http.Requ
 }
 
 // NewCreateAPIKeyRequest calls the generic CreateAPIKey builder with application/json body
-func NewCreateAPIKeyRequest(server string, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
+func NewCreateAPIKeyRequest(server string, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateAPIKeyRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateAPIKeyRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateAPIKeyRequestWithBody constructs an http.Request for the CreateAPIKey method, with any body, and a specified content type
-func NewCreateAPIKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateAPIKeyRequestWithBody(server string, params *CreateAPIKeyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -7422,6 +8663,21 @@ func NewCreateAPIKeyRequestWithBody(server string, contentType string, body io.R
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -7460,8 +8716,19 @@ func NewGetAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, error
 	return req, nil
 }
 
-// NewRevokeAPIKeyRequest constructs an http.Request for the RevokeAPIKey method
-func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, error) {
+// NewRevokeAPIKeyRequest calls the generic RevokeAPIKey builder with application/json body
+func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+}
+
+// NewRevokeAPIKeyRequestWithBody constructs an http.Request for the RevokeAPIKey method, with any body, and a specified content type
+func NewRevokeAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7486,27 +8753,29 @@ func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, er
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
 
 // NewRotateAPIKeyRequest calls the generic RotateAPIKey builder with application/json body
-func NewRotateAPIKeyRequest(server string, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
+func NewRotateAPIKeyRequest(server string, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+	return NewRotateAPIKeyRequestWithBody(server, keyID, params, "application/json", bodyReader)
 }
 
 // NewRotateAPIKeyRequestWithBody constructs an http.Request for the RotateAPIKey method, with any body, and a specified content type
-func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7537,6 +8806,21 @@ func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentTyp
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -7569,18 +8853,18 @@ func NewGetCallbackSecretRequest(server string) (*http.Request, error) {
 }
 
 // NewRotateCallbackSecretRequest calls the generic RotateCallbackSecret builder with application/json body
-func NewRotateCallbackSecretRequest(server string, body RotateCallbackSecretJSONRequestBody) (*http.Request, error) {
+func NewRotateCallbackSecretRequest(server string, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateCallbackSecretRequestWithBody(server, "application/json", bodyReader)
+	return NewRotateCallbackSecretRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewRotateCallbackSecretRequestWithBody constructs an http.Request for the RotateCallbackSecret method, with any body, and a specified content type
-func NewRotateCallbackSecretRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateCallbackSecretRequestWithBody(server string, params *RotateCallbackSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -7604,6 +8888,21 @@ func NewRotateCallbackSecretRequestWithBody(server string, contentType string, b
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -7957,6 +9256,156 @@ func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Requ
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportHistoryRequest constructs an http.Request for the ExportHistory method
+func NewExportHistoryRequest(server string, params *ExportHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/history/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrderID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order_id", *params.OrderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AccountID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -8755,18 +10204,18 @@ func NewTickManualStepRequestWithBody(server string, orderID OrderIDInPath, numb
 }
 
 // NewIssuePasswordRequest calls the generic IssuePassword builder with application/json body
-func NewIssuePasswordRequest(server string, orderID OrderIDInPath, body IssuePasswordJSONRequestBody) (*http.Request, error) {
+func NewIssuePasswordRequest(server string, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewIssuePasswordRequestWithBody(server, orderID, "application/json", bodyReader)
+	return NewIssuePasswordRequestWithBody(server, orderID, params, "application/json", bodyReader)
 }
 
 // NewIssuePasswordRequestWithBody constructs an http.Request for the IssuePassword method, with any body, and a specified content type
-func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8797,6 +10246,21 @@ func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, conte
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9298,7 +10762,7 @@ func NewListProtectedAccountsRequest(server string, params *ListProtectedAccount
 }
 
 // NewUnprotectAccountRequest constructs an http.Request for the UnprotectAccount method
-func NewUnprotectAccountRequest(server string, accountID AccountIDInPath) (*http.Request, error) {
+func NewUnprotectAccountRequest(server string, accountID AccountIDInPath, params *UnprotectAccountParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9321,6 +10785,33 @@ func NewUnprotectAccountRequest(server string, accountID AccountIDInPath) (*http
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -9359,6 +10850,141 @@ func NewProtectAccountRequestWithBody(server string, accountID AccountIDInPath, 
 	}
 
 	operationPath := fmt.Sprintf("/v1/protected-accounts/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListRolesRequest constructs an http.Request for the ListRoles method
+func NewListRolesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/roles")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSavedFiltersRequest constructs an http.Request for the ListSavedFilters method
+func NewListSavedFiltersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteSavedFilterRequest constructs an http.Request for the DeleteSavedFilter method
+func NewDeleteSavedFilterRequest(server string, name SavedFilterNameInPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSaveFilterRequest calls the generic SaveFilter builder with application/json body
+func NewSaveFilterRequest(server string, name SavedFilterNameInPath, body SaveFilterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSaveFilterRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewSaveFilterRequestWithBody constructs an http.Request for the SaveFilter method, with any body, and a specified content type
+func NewSaveFilterRequestWithBody(server string, name SavedFilterNameInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -9660,6 +11286,96 @@ func NewAcknowledgeStockAlertRequestWithBody(server string, alertID AlertIDInPat
 	return req, nil
 }
 
+// NewGetStockHistoryRequest constructs an http.Request for the GetStockHistory method
+func NewGetStockHistoryRequest(server string, params *GetStockHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/history")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Model != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "model", *params.Model, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -9727,18 +11443,18 @@ func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Re
 }
 
 // NewCreateWebhookRequest calls the generic CreateWebhook builder with application/json body
-func NewCreateWebhookRequest(server string, body CreateWebhookJSONRequestBody) (*http.Request, error) {
+func NewCreateWebhookRequest(server string, params *CreateWebhookParams, body CreateWebhookJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateWebhookRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateWebhookRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateWebhookRequestWithBody constructs an http.Request for the CreateWebhook method, with any body, and a specified content type
-func NewCreateWebhookRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateWebhookRequestWithBody(server string, params *CreateWebhookParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -9762,6 +11478,21 @@ func NewCreateWebhookRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9790,6 +11521,33 @@ func NewDeleteWebhookRequest(server string, webhookID WebhookIDInPath, params *D
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -10126,18 +11884,18 @@ func NewReplayWebhookRequestWithBody(server string, webhookID WebhookIDInPath, c
 }
 
 // NewRotateWebhookSecretRequest calls the generic RotateWebhookSecret builder with application/json body
-func NewRotateWebhookSecretRequest(server string, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody) (*http.Request, error) {
+func NewRotateWebhookSecretRequest(server string, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateWebhookSecretRequestWithBody(server, webhookID, "application/json", bodyReader)
+	return NewRotateWebhookSecretRequestWithBody(server, webhookID, params, "application/json", bodyReader)
 }
 
 // NewRotateWebhookSecretRequestWithBody constructs an http.Request for the RotateWebhookSecret method, with any body, and a specified content type
-func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10168,6 +11926,21 @@ func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInP
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -10351,6 +12124,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccountWithResponse(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccountResponse, error)
 
+	// CountAccountsWithResponse Count accounts by status
+	//
+	// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+	// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+	// may also be counted in `has_finding`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+	CountAccountsWithResponse(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*CountAccountsResponse, error)
+
 	// ExportAccountsWithResponse Export accounts as CSV
 	//
 	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -10405,6 +12189,29 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateAccountResponse, error)
+
+	// ListAccountChangesWithResponse List what orders changed in an account
+	//
+	// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+	// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+	// is not a change.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+	ListAccountChangesWithResponse(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*ListAccountChangesResponse, error)
+
+	// ListAccountChecksWithResponse List the checks of the last verification
+	//
+	// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+	// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+	// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+	// The list is empty until the account has been verified.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+	ListAccountChecksWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*ListAccountChecksResponse, error)
 
 	// ListAccountHistoryWithResponse Read the history of an account
 	//
@@ -10491,6 +12298,21 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/accounts/{account_id}/return (the `ReturnAccount` operationId).
 	ReturnAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *ReturnAccountParams, body ReturnAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ReturnAccountResponse, error)
 
+	// GetAccountRoleWithResponse Read the IAM policies of an account's role
+	//
+	// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+	// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+	// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+	//
+	// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+	// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+	// answer has no `trust_policy`, and `advice` says what to do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+	GetAccountRoleWithResponse(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*GetAccountRoleResponse, error)
+
 	// VerifyAccountWithResponse Verify an account now
 	//
 	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -10518,13 +12340,14 @@ type ClientWithResponsesInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+	CreateAPIKeyWithBodyWithResponse(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
@@ -10533,13 +12356,14 @@ type ClientWithResponsesInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithResponse(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+	CreateAPIKeyWithResponse(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
 
 	// GetAPIKeyWithResponse Read an API key
 	//
@@ -10551,16 +12375,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*GetAPIKeyResponse, error)
 
+	// RevokeAPIKeyWithBodyWithResponse Revoke an API key
+	//
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+	RevokeAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-	RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+	RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
 
 	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
@@ -10571,13 +12406,15 @@ type ClientWithResponsesInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
+	RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
 	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
@@ -10588,13 +12425,15 @@ type ClientWithResponsesInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
+	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
 	// GetCallbackSecretWithResponse Read the state of the callback secret
 	//
@@ -10613,10 +12452,12 @@ type ClientWithResponsesInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
+	RotateCallbackSecretWithBodyWithResponse(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
 	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
@@ -10624,10 +12465,12 @@ type ClientWithResponsesInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithResponse(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
+	RotateCallbackSecretWithResponse(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
 	// ListEventsWithResponse List events, oldest first
 	//
@@ -10683,6 +12526,21 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
+	// ExportHistoryWithResponse Export the history as CSV
+	//
+	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+	//
+	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+	// before the last line, the file is incomplete: request it again, or a shorter period.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+	ExportHistoryWithResponse(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*ExportHistoryResponse, error)
 
 	// GetMeWithResponse Find out who you are
 	//
@@ -10988,7 +12846,8 @@ type ClientWithResponsesInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -10999,7 +12858,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
 
 	// IssuePasswordWithResponse Set a new password for the customer
 	//
@@ -11013,7 +12872,8 @@ type ClientWithResponsesInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -11024,7 +12884,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
 
 	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 	//
@@ -11209,7 +13069,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-	UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error)
+	UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error)
 
 	// ProtectAccountWithBodyWithResponse Protect an account
 	//
@@ -11230,6 +13090,54 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ProtectAccountResponse, error)
+
+	// ListRolesWithResponse List the roles and their scopes
+	//
+	// Says who may do what. Every key may read it. A release may add roles and scopes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+	ListRolesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolesResponse, error)
+
+	// ListSavedFiltersWithResponse List your saved filters by name
+	//
+	// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+	// rotated inherits its filters.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+	ListSavedFiltersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSavedFiltersResponse, error)
+
+	// DeleteSavedFilterWithResponse Delete a saved filter
+	//
+	// Deletes one of your own filters.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+	DeleteSavedFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*DeleteSavedFilterResponse, error)
+
+	// SaveFilterWithBodyWithResponse Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithBodyWithResponse(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error)
+
+	// SaveFilterWithResponse Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error)
 
 	// ListSessionsWithResponse List who is signed in to the console
 	//
@@ -11304,6 +13212,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlertWithResponse(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeStockAlertResponse, error)
 
+	// GetStockHistoryWithResponse Read the stock of the past, hour by hour
+	//
+	// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+	// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+	// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+	GetStockHistoryWithResponse(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*GetStockHistoryResponse, error)
+
 	// ListWebhooksWithResponse List webhook endpoints, oldest first
 	//
 	// Includes the callbacks of orders; their `kind` is `callback`.
@@ -11317,23 +13236,25 @@ type ClientWithResponsesInterface interface {
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
+	CreateWebhookWithBodyWithResponse(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
 	// CreateWebhookWithResponse Create a webhook endpoint
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithResponse(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
+	CreateWebhookWithResponse(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
 	// DeleteWebhookWithResponse Delete a webhook endpoint
 	//
@@ -11433,10 +13354,12 @@ type ClientWithResponsesInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
+	RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
 
 	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
@@ -11445,10 +13368,12 @@ type ClientWithResponsesInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
+	RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
 
 	// TestWebhookWithResponse Send a test event
 	//
@@ -11764,6 +13689,47 @@ func (r CreateAccountResponse) ContentType() string {
 	return ""
 }
 
+type CountAccountsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountCounts
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountAccountsResponse) GetJSON200() *AccountCounts {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r CountAccountsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountAccountsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountAccountsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountAccountsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ExportAccountsResponse200Headers the declared response headers of an HTTP 200 response for ExportAccounts
 type ExportAccountsResponse200Headers struct {
 	ContentDisposition string
@@ -11929,6 +13895,88 @@ func (r UpdateAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAccountChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountChangePage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAccountChangesResponse) GetJSON200() *AccountChangePage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAccountChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAccountChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAccountChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAccountChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAccountChecksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountChecks
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAccountChecksResponse) GetJSON200() *AccountChecks {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAccountChecksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAccountChecksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAccountChecksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAccountChecksResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12114,6 +14162,47 @@ func (r ReturnAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReturnAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAccountRoleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountRole
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAccountRoleResponse) GetJSON200() *AccountRole {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAccountRoleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountRoleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountRoleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAccountRoleResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12620,6 +14709,47 @@ func (r ListHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportHistoryResponse200Headers the declared response headers of an HTTP 200 response for ExportHistory
+type ExportHistoryResponse200Headers struct {
+	ContentDisposition string
+}
+
+type ExportHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportHistoryResponse200Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportHistoryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13748,6 +15878,163 @@ func (r ProtectAccountResponse) ContentType() string {
 	return ""
 }
 
+type ListRolesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Roles
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRolesResponse) GetJSON200() *Roles {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRolesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRolesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRolesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRolesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSavedFiltersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SavedFilters
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSavedFiltersResponse) GetJSON200() *SavedFilters {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSavedFiltersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSavedFiltersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSavedFiltersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSavedFiltersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteSavedFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSavedFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSavedFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSavedFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSavedFilterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SaveFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SavedFilter
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SaveFilterResponse) GetJSON200() *SavedFilter {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r SaveFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SaveFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SaveFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SaveFilterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13947,6 +16234,47 @@ func (r AcknowledgeStockAlertResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AcknowledgeStockAlertResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetStockHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockHistory
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetStockHistoryResponse) GetJSON200() *StockHistory {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetStockHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetStockHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetStockHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetStockHistoryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14568,6 +16896,23 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 	return ParseCreateAccountResponse(rsp)
 }
 
+// CountAccountsWithResponse Count accounts by status
+//
+// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+// may also be counted in `has_finding`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+func (c *ClientWithResponses) CountAccountsWithResponse(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*CountAccountsResponse, error) {
+	rsp, err := c.CountAccounts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountAccountsResponse(rsp)
+}
+
 // ExportAccountsWithResponse Export accounts as CSV
 //
 // Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -14651,6 +16996,41 @@ func (c *ClientWithResponses) UpdateAccountWithResponse(ctx context.Context, acc
 		return nil, err
 	}
 	return ParseUpdateAccountResponse(rsp)
+}
+
+// ListAccountChangesWithResponse List what orders changed in an account
+//
+// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+// is not a change.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+func (c *ClientWithResponses) ListAccountChangesWithResponse(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*ListAccountChangesResponse, error) {
+	rsp, err := c.ListAccountChanges(ctx, accountID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAccountChangesResponse(rsp)
+}
+
+// ListAccountChecksWithResponse List the checks of the last verification
+//
+// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+// The list is empty until the account has been verified.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+func (c *ClientWithResponses) ListAccountChecksWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*ListAccountChecksResponse, error) {
+	rsp, err := c.ListAccountChecks(ctx, accountID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAccountChecksResponse(rsp)
 }
 
 // ListAccountHistoryWithResponse Read the history of an account
@@ -14780,6 +17160,27 @@ func (c *ClientWithResponses) ReturnAccountWithResponse(ctx context.Context, acc
 	return ParseReturnAccountResponse(rsp)
 }
 
+// GetAccountRoleWithResponse Read the IAM policies of an account's role
+//
+// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+//
+// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+// answer has no `trust_policy`, and `advice` says what to do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+func (c *ClientWithResponses) GetAccountRoleWithResponse(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*GetAccountRoleResponse, error) {
+	rsp, err := c.GetAccountRole(ctx, accountID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountRoleResponse(rsp)
+}
+
 // VerifyAccountWithResponse Verify an account now
 //
 // Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -14819,14 +17220,15 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
-	rsp, err := c.CreateAPIKeyWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKeyWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14840,14 +17242,15 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
-	rsp, err := c.CreateAPIKey(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKey(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14870,17 +17273,34 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 	return ParseGetAPIKeyResponse(rsp)
 }
 
+// RevokeAPIKeyWithBodyWithResponse Revoke an API key
+//
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+func (c *ClientWithResponses) RevokeAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+	rsp, err := c.RevokeAPIKeyWithBody(ctx, keyID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeAPIKeyResponse(rsp)
+}
+
 // RevokeAPIKeyWithResponse Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 // revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
-	rsp, err := c.RevokeAPIKey(ctx, keyID, reqEditors...)
+func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+	rsp, err := c.RevokeAPIKey(ctx, keyID, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14896,14 +17316,16 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
-	rsp, err := c.RotateAPIKeyWithBody(ctx, keyID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKeyWithBody(ctx, keyID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14919,14 +17341,16 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
-	rsp, err := c.RotateAPIKey(ctx, keyID, body, reqEditors...)
+func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKey(ctx, keyID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14956,11 +17380,13 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
-	rsp, err := c.RotateCallbackSecretWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
+	rsp, err := c.RotateCallbackSecretWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14973,11 +17399,13 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *ClientWithResponses) RotateCallbackSecretWithResponse(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
-	rsp, err := c.RotateCallbackSecret(ctx, body, reqEditors...)
+func (c *ClientWithResponses) RotateCallbackSecretWithResponse(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
+	rsp, err := c.RotateCallbackSecret(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15061,6 +17489,27 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseListHistoryResponse(rsp)
+}
+
+// ExportHistoryWithResponse Export the history as CSV
+//
+// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+//
+// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+// before the last line, the file is incomplete: request it again, or a shorter period.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+func (c *ClientWithResponses) ExportHistoryWithResponse(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*ExportHistoryResponse, error) {
+	rsp, err := c.ExportHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportHistoryResponse(rsp)
 }
 
 // GetMeWithResponse Find out who you are
@@ -15493,7 +17942,8 @@ func (c *ClientWithResponses) TickManualStepWithResponse(ctx context.Context, or
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -15504,8 +17954,8 @@ func (c *ClientWithResponses) TickManualStepWithResponse(ctx context.Context, or
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
-	rsp, err := c.IssuePasswordWithBody(ctx, orderID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePasswordWithBody(ctx, orderID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15524,7 +17974,8 @@ func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Cont
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -15535,8 +17986,8 @@ func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
-	rsp, err := c.IssuePassword(ctx, orderID, body, reqEditors...)
+func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePassword(ctx, orderID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15810,8 +18261,8 @@ func (c *ClientWithResponses) ListProtectedAccountsWithResponse(ctx context.Cont
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-func (c *ClientWithResponses) UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error) {
-	rsp, err := c.UnprotectAccount(ctx, accountID, reqEditors...)
+func (c *ClientWithResponses) UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error) {
+	rsp, err := c.UnprotectAccount(ctx, accountID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15848,6 +18299,84 @@ func (c *ClientWithResponses) ProtectAccountWithResponse(ctx context.Context, ac
 		return nil, err
 	}
 	return ParseProtectAccountResponse(rsp)
+}
+
+// ListRolesWithResponse List the roles and their scopes
+//
+// Says who may do what. Every key may read it. A release may add roles and scopes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+func (c *ClientWithResponses) ListRolesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolesResponse, error) {
+	rsp, err := c.ListRoles(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRolesResponse(rsp)
+}
+
+// ListSavedFiltersWithResponse List your saved filters by name
+//
+// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+// rotated inherits its filters.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+func (c *ClientWithResponses) ListSavedFiltersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSavedFiltersResponse, error) {
+	rsp, err := c.ListSavedFilters(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSavedFiltersResponse(rsp)
+}
+
+// DeleteSavedFilterWithResponse Delete a saved filter
+//
+// Deletes one of your own filters.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+func (c *ClientWithResponses) DeleteSavedFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*DeleteSavedFilterResponse, error) {
+	rsp, err := c.DeleteSavedFilter(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSavedFilterResponse(rsp)
+}
+
+// SaveFilterWithBodyWithResponse Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *ClientWithResponses) SaveFilterWithBodyWithResponse(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error) {
+	rsp, err := c.SaveFilterWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSaveFilterResponse(rsp)
+}
+
+// SaveFilterWithResponse Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *ClientWithResponses) SaveFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error) {
+	rsp, err := c.SaveFilter(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSaveFilterResponse(rsp)
 }
 
 // ListSessionsWithResponse List who is signed in to the console
@@ -15965,6 +18494,23 @@ func (c *ClientWithResponses) AcknowledgeStockAlertWithResponse(ctx context.Cont
 	return ParseAcknowledgeStockAlertResponse(rsp)
 }
 
+// GetStockHistoryWithResponse Read the stock of the past, hour by hour
+//
+// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+func (c *ClientWithResponses) GetStockHistoryWithResponse(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*GetStockHistoryResponse, error) {
+	rsp, err := c.GetStockHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetStockHistoryResponse(rsp)
+}
+
 // ListWebhooksWithResponse List webhook endpoints, oldest first
 //
 // Includes the callbacks of orders; their `kind` is `callback`.
@@ -15984,13 +18530,14 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
-	rsp, err := c.CreateWebhookWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
+	rsp, err := c.CreateWebhookWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16001,13 +18548,14 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
-	rsp, err := c.CreateWebhook(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
+	rsp, err := c.CreateWebhook(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16166,11 +18714,13 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
-	rsp, err := c.RotateWebhookSecretWithBody(ctx, webhookID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
+	rsp, err := c.RotateWebhookSecretWithBody(ctx, webhookID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16184,11 +18734,13 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
-	rsp, err := c.RotateWebhookSecret(ctx, webhookID, body, reqEditors...)
+func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
+	rsp, err := c.RotateWebhookSecret(ctx, webhookID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16430,6 +18982,32 @@ func ParseCreateAccountResponse(rsp *http.Response) (*CreateAccountResponse, err
 	return response, nil
 }
 
+// ParseCountAccountsResponse parses an HTTP response from a CountAccountsWithResponse call
+func ParseCountAccountsResponse(rsp *http.Response) (*CountAccountsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountAccountsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseExportAccountsResponse parses an HTTP response from a ExportAccountsWithResponse call
 func ParseExportAccountsResponse(rsp *http.Response) (*ExportAccountsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16548,6 +19126,58 @@ func ParseUpdateAccountResponse(rsp *http.Response) (*UpdateAccountResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAccountChangesResponse parses an HTTP response from a ListAccountChangesWithResponse call
+func ParseListAccountChangesResponse(rsp *http.Response) (*ListAccountChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAccountChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountChangePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAccountChecksResponse parses an HTTP response from a ListAccountChecksWithResponse call
+func ParseListAccountChecksResponse(rsp *http.Response) (*ListAccountChecksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAccountChecksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountChecks
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -16691,6 +19321,32 @@ func ParseReturnAccountResponse(rsp *http.Response) (*ReturnAccountResponse, err
 			headers.ETag = value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAccountRoleResponse parses an HTTP response from a GetAccountRoleWithResponse call
+func ParseGetAccountRoleResponse(rsp *http.Response) (*GetAccountRoleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountRoleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountRole
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -17032,6 +19688,35 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseExportHistoryResponse parses an HTTP response from a ExportHistoryWithResponse call
+func ParseExportHistoryResponse(rsp *http.Response) (*ExportHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportHistoryResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -17802,6 +20487,100 @@ func ParseProtectAccountResponse(rsp *http.Response) (*ProtectAccountResponse, e
 	return response, nil
 }
 
+// ParseListRolesResponse parses an HTTP response from a ListRolesWithResponse call
+func ParseListRolesResponse(rsp *http.Response) (*ListRolesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRolesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Roles
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSavedFiltersResponse parses an HTTP response from a ListSavedFiltersWithResponse call
+func ParseListSavedFiltersResponse(rsp *http.Response) (*ListSavedFiltersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSavedFiltersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SavedFilters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSavedFilterResponse parses an HTTP response from a DeleteSavedFilterWithResponse call
+func ParseDeleteSavedFilterResponse(rsp *http.Response) (*DeleteSavedFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSavedFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseSaveFilterResponse parses an HTTP response from a SaveFilterWithResponse call
+func ParseSaveFilterResponse(rsp *http.Response) (*SaveFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SaveFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SavedFilter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListSessionsResponse parses an HTTP response from a ListSessionsWithResponse call
 func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17922,6 +20701,32 @@ func ParseAcknowledgeStockAlertResponse(rsp *http.Response) (*AcknowledgeStockAl
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest StockAlert
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetStockHistoryResponse parses an HTTP response from a GetStockHistoryWithResponse call
+func ParseGetStockHistoryResponse(rsp *http.Response) (*GetStockHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetStockHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockHistory
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -32,18 +32,22 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 	s.must("pools", "protect", "--reason=payer", "999988887777")
 	webhook := s.must("webhooks", "create", "https://hooks.example.com/", "--events=order.*", "-q")
 	s.must("webhooks", "test", webhook)
+	s.must("filters", "save", "Stuck orders", "--list=orders", "--query=state=action_required")
 
 	for path, args := range map[string][]string{
 		"/v1/orders":                              {"orders", "list"},
 		"/v1/orders?state=completed":              {"orders", "list", "--state=completed"},
 		"/v1/orders/o-1/history":                  {"orders", "history", "o-1"},
 		"/v1/accounts":                            {"accounts", "list"},
+		"/v1/accounts?search=N":                   {"accounts", "list", "--search=N"},
 		"/v1/accounts/111122223333/history":       {"accounts", "history", "111122223333"},
 		"/v1/pools":                               {"pools", "list"},
 		"/v1/pools/nordic/production/history":     {"pools", "history", "--marketplace=nordic"},
 		"/v1/protected-accounts":                  {"pools", "protected"},
 		"/v1/stock":                               {"stock"},
 		"/v1/api-keys":                            {"keys", "list"},
+		"/v1/roles":                               {"keys", "roles"},
+		"/v1/saved-filters":                       {"filters", "list"},
 		"/v1/webhooks":                            {"webhooks", "list"},
 		"/v1/webhooks/" + webhook + "/deliveries": {"webhooks", "deliveries", webhook},
 		"/v1/events":                              {"events"},
@@ -55,11 +59,15 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		require.Equal(t, itemsOf(t, want), s.must(append(args, "--json")...), path)
 	}
 	for path, args := range map[string][]string{
-		"/v1/order-form":              {"orders", "form"},
-		"/v1/orders/o-1":              {"orders", "show", "o-1"},
-		"/v1/accounts/111122223333":   {"accounts", "show", "111122223333"},
-		"/v1/pools/nordic/production": {"pools", "show", "--marketplace=nordic"},
-		"/v1/webhooks/" + webhook:     {"webhooks", "show", webhook},
+		"/v1/order-form":            {"orders", "form"},
+		"/v1/orders/o-1":            {"orders", "show", "o-1"},
+		"/v1/accounts/111122223333": {"accounts", "show", "111122223333"},
+		"/v1/accounts/counts":       {"accounts", "counts"},
+
+		"/v1/accounts/111122223333/checks": {"accounts", "checks", "111122223333"},
+		"/v1/stock/history":                {"stock", "history"},
+		"/v1/pools/nordic/production":      {"pools", "show", "--marketplace=nordic"},
+		"/v1/webhooks/" + webhook:          {"webhooks", "show", webhook},
 	} {
 		require.Equal(t, s.get(path), s.must(append(args, "--json")...), path)
 	}

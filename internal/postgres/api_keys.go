@@ -113,7 +113,7 @@ UPDATE api_keys SET replaced_by = $2, expires_at = LEAST(expires_at, $3) WHERE i
 RETURNING ` + apiKeyColumns
 
 // Rotate replaces the key of the provider by a successor. The old key keeps working until the given time, or until
-// its own expiry if that comes first. Rotate returns both keys as they are stored. Errors: provision.ErrNotFound;
+// its own expiry if that comes first. The successor inherits the saved filters. Rotate returns both keys as they are stored. Errors: provision.ErrNotFound;
 // a *provision.StateError when the key was rotated before, is revoked or has expired.
 func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey,
 	until time.Time) (added, old provision.APIKey, err error) {
@@ -137,6 +137,9 @@ func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, success
 		if added, err = createKey(ctx, tx, successor); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, inheritFiltersSQL, provider, id, successor.ID); err != nil {
+			return err
+		}
 		var row apiKeyRow
 		err := tx.GetContext(ctx, &row, rotateAPIKeySQL, id, successor.ID, until)
 		old = row.key()
@@ -151,9 +154,12 @@ WHERE provider = $1 AND id <> $2 AND revoked_at IS NULL AND replaced_by IS NULL 
 
 // Revoke ends a key of the provider at once. A revoked key stays as it is. With keepOne it refuses to end the
 // provider's last live key that may create keys, with a *provision.StateError. A rotated key does not count as
-// one, because it ends soon. Errors: provision.ErrNotFound.
-func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
+// one, because it ends soon. The reason may be empty. Errors: provision.ErrNotFound.
+func (s APIKeys) Revoke(ctx context.Context, actor, provider, id, reason string, keepOne bool) (key provision.APIKey, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if err := setReason(ctx, tx, reason); err != nil {
+			return err
+		}
 		// Lock the provider, so that two transactions cannot revoke its last two keys at the same time.
 		if _, err := tx.ExecContext(ctx, `SELECT FROM providers WHERE id = $1 FOR NO KEY UPDATE`, provider); err != nil {
 			return err

@@ -46,13 +46,20 @@ func (db *database) PingContext(ctx context.Context) error {
 	return classify(ctx, db.DB.PingContext(ctx))
 }
 
-// tx runs work in one transaction. The history rows that the transaction causes name the actor.
+// tx runs work in one transaction. The history rows that the transaction causes name the actor. If the context has a request that
+// takes effect only once, the transaction records it first: see recordOnce.
 func (db *database) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
 	return classify(ctx, db.runTx(ctx, work, setActorSQL, actor))
 }
 
 // setActorSQL names the actor of the history rows that the transaction causes.
 const setActorSQL = `SELECT set_config('qm.actor', $1, true)`
+
+// setReason says why the actor makes the changes of the transaction, for the history rows that triggers write.
+func setReason(ctx context.Context, tx *sqlx.Tx, reason string) error {
+	_, err := tx.ExecContext(ctx, `SELECT set_config('qm.reason', $1, true)`, reason)
+	return err
+}
 
 // runTx runs work in one transaction, after the statement that sets the actor and takes the lock.
 func (db *database) runTx(ctx context.Context, work func(*sqlx.Tx) error, begin string, args ...any) error {
@@ -62,6 +69,9 @@ func (db *database) runTx(ctx context.Context, work func(*sqlx.Tx) error, begin 
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
 	if _, err := tx.ExecContext(ctx, begin, args...); err != nil {
+		return err
+	}
+	if err := recordOnce(ctx, tx, provision.OnceOf(ctx)); err != nil {
 		return err
 	}
 	if err := work(tx); err != nil {

@@ -41,6 +41,9 @@ type ServerInterface interface {
 	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx echo.Context) error
+	// CountAccounts Count accounts by status
+	// (GET /v1/accounts/counts)
+	CountAccounts(ctx echo.Context, params CountAccountsParams) error
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx echo.Context, params ExportAccountsParams) error
@@ -53,6 +56,12 @@ type ServerInterface interface {
 	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx echo.Context, accountID AccountIDInPath, params UpdateAccountParams) error
+	// ListAccountChanges List what orders changed in an account
+	// (GET /v1/accounts/{account_id}/changes)
+	ListAccountChanges(ctx echo.Context, accountID AccountIDInPath, params ListAccountChangesParams) error
+	// ListAccountChecks List the checks of the last verification
+	// (GET /v1/accounts/{account_id}/checks)
+	ListAccountChecks(ctx echo.Context, accountID AccountIDInPath) error
 	// ListAccountHistory Read the history of an account
 	// (GET /v1/accounts/{account_id}/history)
 	ListAccountHistory(ctx echo.Context, accountID AccountIDInPath, params ListAccountHistoryParams) error
@@ -65,6 +74,9 @@ type ServerInterface interface {
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx echo.Context, accountID AccountIDInPath, params ReturnAccountParams) error
+	// GetAccountRole Read the IAM policies of an account's role
+	// (GET /v1/accounts/{account_id}/role)
+	GetAccountRole(ctx echo.Context, accountID AccountIDInPath, params GetAccountRoleParams) error
 	// VerifyAccount Verify an account now
 	// (POST /v1/accounts/{account_id}/verify)
 	VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error
@@ -73,7 +85,7 @@ type ServerInterface interface {
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
 	// CreateAPIKey Create an API key
 	// (POST /v1/api-keys)
-	CreateAPIKey(ctx echo.Context) error
+	CreateAPIKey(ctx echo.Context, params CreateAPIKeyParams) error
 	// GetAPIKey Read an API key
 	// (GET /v1/api-keys/{key_id})
 	GetAPIKey(ctx echo.Context, keyID KeyIDInPath) error
@@ -82,13 +94,13 @@ type ServerInterface interface {
 	RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 	// RotateAPIKey Replace an API key with a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
-	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error
+	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath, params RotateAPIKeyParams) error
 	// GetCallbackSecret Read the state of the callback secret
 	// (GET /v1/callback-secret)
 	GetCallbackSecret(ctx echo.Context) error
 	// RotateCallbackSecret Replace the callback secret
 	// (POST /v1/callback-secret/rotate)
-	RotateCallbackSecret(ctx echo.Context) error
+	RotateCallbackSecret(ctx echo.Context, params RotateCallbackSecretParams) error
 	// ListEvents List events, oldest first
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
@@ -101,6 +113,9 @@ type ServerInterface interface {
 	// ListHistory List who did what, newest first
 	// (GET /v1/history)
 	ListHistory(ctx echo.Context, params ListHistoryParams) error
+	// ExportHistory Export the history as CSV
+	// (GET /v1/history/export)
+	ExportHistory(ctx echo.Context, params ExportHistoryParams) error
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
@@ -142,7 +157,7 @@ type ServerInterface interface {
 	TickManualStep(ctx echo.Context, orderID OrderIDInPath, number ManualStepInPath) error
 	// IssuePassword Set a new password for the customer
 	// (POST /v1/orders/{order_id}/password)
-	IssuePassword(ctx echo.Context, orderID OrderIDInPath) error
+	IssuePassword(ctx echo.Context, orderID OrderIDInPath, params IssuePasswordParams) error
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
@@ -172,10 +187,22 @@ type ServerInterface interface {
 	ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error
 	// UnprotectAccount Remove the protection of an account
 	// (DELETE /v1/protected-accounts/{account_id})
-	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath, params UnprotectAccountParams) error
 	// ProtectAccount Protect an account
 	// (PUT /v1/protected-accounts/{account_id})
 	ProtectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	// ListRoles List the roles and their scopes
+	// (GET /v1/roles)
+	ListRoles(ctx echo.Context) error
+	// ListSavedFilters List your saved filters by name
+	// (GET /v1/saved-filters)
+	ListSavedFilters(ctx echo.Context) error
+	// DeleteSavedFilter Delete a saved filter
+	// (DELETE /v1/saved-filters/{name})
+	DeleteSavedFilter(ctx echo.Context, name SavedFilterNameInPath) error
+	// SaveFilter Save a filter of a list
+	// (PUT /v1/saved-filters/{name})
+	SaveFilter(ctx echo.Context, name SavedFilterNameInPath) error
 	// ListSessions List who is signed in to the console
 	// (GET /v1/sessions)
 	ListSessions(ctx echo.Context) error
@@ -191,12 +218,15 @@ type ServerInterface interface {
 	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error
+	// GetStockHistory Read the stock of the past, hour by hour
+	// (GET /v1/stock/history)
+	GetStockHistory(ctx echo.Context, params GetStockHistoryParams) error
 	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx echo.Context, params ListWebhooksParams) error
 	// CreateWebhook Create a webhook endpoint
 	// (POST /v1/webhooks)
-	CreateWebhook(ctx echo.Context) error
+	CreateWebhook(ctx echo.Context, params CreateWebhookParams) error
 	// DeleteWebhook Delete a webhook endpoint
 	// (DELETE /v1/webhooks/{webhook_id})
 	DeleteWebhook(ctx echo.Context, webhookID WebhookIDInPath, params DeleteWebhookParams) error
@@ -220,7 +250,7 @@ type ServerInterface interface {
 	ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
 	// RotateWebhookSecret Replace the secret of an endpoint
 	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
-	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error
+	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath, params RotateWebhookSecretParams) error
 	// TestWebhook Send a test event
 	// (POST /v1/webhooks/{webhook_id}/test)
 	TestWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
@@ -372,6 +402,27 @@ func (w *ServerInterfaceWrapper) ListAccounts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "waiting_for_verification" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "waiting_for_verification", ctx.QueryParams(), &params.WaitingForVerification, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter waiting_for_verification: %s", err))
+	}
+
+	// ------------- Optional query parameter "has_finding" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "has_finding", ctx.QueryParams(), &params.HasFinding, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter has_finding: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -397,6 +448,38 @@ func (w *ServerInterfaceWrapper) CreateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateAccount(ctx)
+	return err
+}
+
+// CountAccounts converts echo context to params.
+func (w *ServerInterfaceWrapper) CountAccounts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountAccountsParams
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "model", ctx.QueryParams(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountAccounts(ctx, params)
 	return err
 }
 
@@ -434,6 +517,27 @@ func (w *ServerInterfaceWrapper) ExportAccounts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "waiting_for_verification" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "waiting_for_verification", ctx.QueryParams(), &params.WaitingForVerification, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter waiting_for_verification: %s", err))
+	}
+
+	// ------------- Optional query parameter "has_finding" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "has_finding", ctx.QueryParams(), &params.HasFinding, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter has_finding: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportAccounts(ctx, params)
 	return err
@@ -452,6 +556,12 @@ func (w *ServerInterfaceWrapper) DeleteAccount(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteAccountParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -524,6 +634,54 @@ func (w *ServerInterfaceWrapper) UpdateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateAccount(ctx, accountID, params)
+	return err
+}
+
+// ListAccountChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountChanges(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccountChangesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountChanges(ctx, accountID, params)
+	return err
+}
+
+// ListAccountChecks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountChecks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountChecks(ctx, accountID)
 	return err
 }
 
@@ -647,6 +805,31 @@ func (w *ServerInterfaceWrapper) ReturnAccount(ctx echo.Context) error {
 	return err
 }
 
+// GetAccountRole converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountRole(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAccountRoleParams
+	// ------------- Optional query parameter "principal_arn" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "principal_arn", ctx.QueryParams(), &params.PrincipalARN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter principal_arn: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountRole(ctx, accountID, params)
+	return err
+}
+
 // VerifyAccount converts echo context to params.
 func (w *ServerInterfaceWrapper) VerifyAccount(ctx echo.Context) error {
 	var err error
@@ -712,8 +895,28 @@ func (w *ServerInterfaceWrapper) ListAPIKeys(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) CreateAPIKey(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAPIKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateAPIKey(ctx)
+	err = w.Handler.CreateAPIKey(ctx, params)
 	return err
 }
 
@@ -760,8 +963,28 @@ func (w *ServerInterfaceWrapper) RotateAPIKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateAPIKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateAPIKey(ctx, keyID)
+	err = w.Handler.RotateAPIKey(ctx, keyID, params)
 	return err
 }
 
@@ -778,8 +1001,28 @@ func (w *ServerInterfaceWrapper) GetCallbackSecret(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RotateCallbackSecret(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateCallbackSecretParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateCallbackSecret(ctx)
+	err = w.Handler.RotateCallbackSecret(ctx, params)
 	return err
 }
 
@@ -958,6 +1201,80 @@ func (w *ServerInterfaceWrapper) ListHistory(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListHistory(ctx, params)
+	return err
+}
+
+// ExportHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportHistoryParams
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
+	}
+
+	// ------------- Optional query parameter "order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_id", ctx.QueryParams(), &params.OrderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "account_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "account_id", ctx.QueryParams(), &params.AccountID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "key_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "key_id", ctx.QueryParams(), &params.KeyID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportHistory(ctx, params)
 	return err
 }
 
@@ -1271,8 +1588,28 @@ func (w *ServerInterfaceWrapper) IssuePassword(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssuePasswordParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.IssuePassword(ctx, orderID)
+	err = w.Handler.IssuePassword(ctx, orderID, params)
 	return err
 }
 
@@ -1495,8 +1832,17 @@ func (w *ServerInterfaceWrapper) UnprotectAccount(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnprotectAccountParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UnprotectAccount(ctx, accountID)
+	err = w.Handler.UnprotectAccount(ctx, accountID, params)
 	return err
 }
 
@@ -1513,6 +1859,56 @@ func (w *ServerInterfaceWrapper) ProtectAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ProtectAccount(ctx, accountID)
+	return err
+}
+
+// ListRoles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRoles(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRoles(ctx)
+	return err
+}
+
+// ListSavedFilters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSavedFilters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSavedFilters(ctx)
+	return err
+}
+
+// DeleteSavedFilter converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSavedFilter(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name SavedFilterNameInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSavedFilter(ctx, name)
+	return err
+}
+
+// SaveFilter converts echo context to params.
+func (w *ServerInterfaceWrapper) SaveFilter(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name SavedFilterNameInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SaveFilter(ctx, name)
 	return err
 }
 
@@ -1621,6 +2017,45 @@ func (w *ServerInterfaceWrapper) AcknowledgeStockAlert(ctx echo.Context) error {
 	return err
 }
 
+// GetStockHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStockHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetStockHistoryParams
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "model", ctx.QueryParams(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStockHistory(ctx, params)
+	return err
+}
+
 // ListWebhooks converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 	var err error
@@ -1650,8 +2085,28 @@ func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) CreateWebhook(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateWebhook(ctx)
+	err = w.Handler.CreateWebhook(ctx, params)
 	return err
 }
 
@@ -1668,6 +2123,12 @@ func (w *ServerInterfaceWrapper) DeleteWebhook(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteWebhookParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -1857,8 +2318,28 @@ func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateWebhookSecret(ctx, webhookID)
+	err = w.Handler.RotateWebhookSecret(ctx, webhookID, params)
 	return err
 }
 
@@ -1935,11 +2416,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
 	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.UpdateAccount, options.OperationMiddlewares["updateAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/changes", wrapper.ListAccountChanges, options.OperationMiddlewares["listAccountChanges"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/checks", wrapper.ListAccountChecks, options.OperationMiddlewares["listAccountChecks"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id/history", wrapper.ListAccountHistory, options.OperationMiddlewares["listAccountHistory"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/remove-leftovers", wrapper.RemoveLeftovers, options.OperationMiddlewares["removeLeftovers"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/role", wrapper.GetAccountRole, options.OperationMiddlewares["getAccountRole"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/verify", wrapper.VerifyAccount, options.OperationMiddlewares["verifyAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/counts", wrapper.CountAccounts, options.OperationMiddlewares["countAccounts"]...)
 	router.GET(options.BaseURL+"/v1/accounts/export", wrapper.ExportAccounts, options.OperationMiddlewares["exportAccounts"]...)
 	router.GET(options.BaseURL+"/v1/api-keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/v1/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
@@ -1952,6 +2437,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
 	router.GET(options.BaseURL+"/v1/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/v1/history", wrapper.ListHistory, options.OperationMiddlewares["listHistory"]...)
+	router.GET(options.BaseURL+"/v1/history/export", wrapper.ExportHistory, options.OperationMiddlewares["exportHistory"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.GET(options.BaseURL+"/v1/order-counts", wrapper.CountOrders, options.OperationMiddlewares["countOrders"]...)
 	router.GET(options.BaseURL+"/v1/order-form", wrapper.GetOrderForm, options.OperationMiddlewares["getOrderForm"]...)
@@ -1977,11 +2463,16 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/protected-accounts", wrapper.ListProtectedAccounts, options.OperationMiddlewares["listProtectedAccounts"]...)
 	router.DELETE(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.UnprotectAccount, options.OperationMiddlewares["unprotectAccount"]...)
 	router.PUT(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.ProtectAccount, options.OperationMiddlewares["protectAccount"]...)
+	router.GET(options.BaseURL+"/v1/roles", wrapper.ListRoles, options.OperationMiddlewares["listRoles"]...)
+	router.GET(options.BaseURL+"/v1/saved-filters", wrapper.ListSavedFilters, options.OperationMiddlewares["listSavedFilters"]...)
+	router.DELETE(options.BaseURL+"/v1/saved-filters/:name", wrapper.DeleteSavedFilter, options.OperationMiddlewares["deleteSavedFilter"]...)
+	router.PUT(options.BaseURL+"/v1/saved-filters/:name", wrapper.SaveFilter, options.OperationMiddlewares["saveFilter"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
 	router.POST(options.BaseURL+"/v1/sessions/end", wrapper.EndSessions, options.OperationMiddlewares["endSessions"]...)
 	router.GET(options.BaseURL+"/v1/stock", wrapper.GetStock, options.OperationMiddlewares["getStock"]...)
 	router.GET(options.BaseURL+"/v1/stock-alerts", wrapper.ListStockAlerts, options.OperationMiddlewares["listStockAlerts"]...)
 	router.POST(options.BaseURL+"/v1/stock-alerts/:alert_id/acknowledge", wrapper.AcknowledgeStockAlert, options.OperationMiddlewares["acknowledgeStockAlert"]...)
+	router.GET(options.BaseURL+"/v1/stock/history", wrapper.GetStockHistory, options.OperationMiddlewares["getStockHistory"]...)
 	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
@@ -2181,6 +2672,28 @@ func (response CreateAccount201JSONResponse) VisitCreateAccountResponse(w http.R
 	return err
 }
 
+type CountAccountsRequestObject struct {
+	Params CountAccountsParams
+}
+
+type CountAccountsResponseObject interface {
+	VisitCountAccountsResponse(w http.ResponseWriter) error
+}
+
+type CountAccounts200JSONResponse AccountCounts
+
+func (response CountAccounts200JSONResponse) VisitCountAccountsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ExportAccountsRequestObject struct {
 	Params ExportAccountsParams
 }
@@ -2289,6 +2802,51 @@ func (response UpdateAccount200JSONResponse) VisitUpdateAccountResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountChangesRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    ListAccountChangesParams
+}
+
+type ListAccountChangesResponseObject interface {
+	VisitListAccountChangesResponse(w http.ResponseWriter) error
+}
+
+type ListAccountChanges200JSONResponse AccountChangePage
+
+func (response ListAccountChanges200JSONResponse) VisitListAccountChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountChecksRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+}
+
+type ListAccountChecksResponseObject interface {
+	VisitListAccountChecksResponse(w http.ResponseWriter) error
+}
+
+type ListAccountChecks200JSONResponse AccountChecks
+
+func (response ListAccountChecks200JSONResponse) VisitListAccountChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2412,6 +2970,29 @@ func (response ReturnAccount202JSONResponse) VisitReturnAccountResponse(w http.R
 	return err
 }
 
+type GetAccountRoleRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    GetAccountRoleParams
+}
+
+type GetAccountRoleResponseObject interface {
+	VisitGetAccountRoleResponse(w http.ResponseWriter) error
+}
+
+type GetAccountRole200JSONResponse AccountRole
+
+func (response GetAccountRole200JSONResponse) VisitGetAccountRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyAccountRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
 	Params    VerifyAccountParams
@@ -2466,7 +3047,8 @@ func (response ListAPIKeys200JSONResponse) VisitListAPIKeysResponse(w http.Respo
 }
 
 type CreateAPIKeyRequestObject struct {
-	Body *CreateAPIKeyJSONRequestBody
+	Params CreateAPIKeyParams
+	Body   *CreateAPIKeyJSONRequestBody
 }
 
 type CreateAPIKeyResponseObject interface {
@@ -2519,6 +3101,7 @@ func (response GetAPIKey200JSONResponse) VisitGetAPIKeyResponse(w http.ResponseW
 
 type RevokeAPIKeyRequestObject struct {
 	KeyID KeyIDInPath `json:"key_id"`
+	Body  *RevokeAPIKeyJSONRequestBody
 }
 
 type RevokeAPIKeyResponseObject interface {
@@ -2540,8 +3123,9 @@ func (response RevokeAPIKey200JSONResponse) VisitRevokeAPIKeyResponse(w http.Res
 }
 
 type RotateAPIKeyRequestObject struct {
-	KeyID KeyIDInPath `json:"key_id"`
-	Body  *RotateAPIKeyJSONRequestBody
+	KeyID  KeyIDInPath `json:"key_id"`
+	Params RotateAPIKeyParams
+	Body   *RotateAPIKeyJSONRequestBody
 }
 
 type RotateAPIKeyResponseObject interface {
@@ -2592,7 +3176,8 @@ func (response GetCallbackSecret200JSONResponse) VisitGetCallbackSecretResponse(
 }
 
 type RotateCallbackSecretRequestObject struct {
-	Body *RotateCallbackSecretJSONRequestBody
+	Params RotateCallbackSecretParams
+	Body   *RotateCallbackSecretJSONRequestBody
 }
 
 type RotateCallbackSecretResponseObject interface {
@@ -2726,6 +3311,40 @@ func (response ListHistory200JSONResponse) VisitListHistoryResponse(w http.Respo
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportHistoryRequestObject struct {
+	Params ExportHistoryParams
+}
+
+type ExportHistoryResponseObject interface {
+	VisitExportHistoryResponse(w http.ResponseWriter) error
+}
+
+type ExportHistory200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type ExportHistory200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       ExportHistory200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportHistory200TextCsvResponse) VisitExportHistoryResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -3055,6 +3674,7 @@ func (response TickManualStep200JSONResponse) VisitTickManualStepResponse(w http
 
 type IssuePasswordRequestObject struct {
 	OrderID OrderIDInPath `json:"order_id"`
+	Params  IssuePasswordParams
 	Body    *IssuePasswordJSONRequestBody
 }
 
@@ -3324,6 +3944,7 @@ func (response ListProtectedAccounts200JSONResponse) VisitListProtectedAccountsR
 
 type UnprotectAccountRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
+	Params    UnprotectAccountParams
 }
 
 type UnprotectAccountResponseObject interface {
@@ -3350,6 +3971,87 @@ type ProtectAccountResponseObject interface {
 type ProtectAccount200JSONResponse ProtectedAccount
 
 func (response ProtectAccount200JSONResponse) VisitProtectAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRolesRequestObject struct {
+}
+
+type ListRolesResponseObject interface {
+	VisitListRolesResponse(w http.ResponseWriter) error
+}
+
+type ListRoles200JSONResponse Roles
+
+func (response ListRoles200JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSavedFiltersRequestObject struct {
+}
+
+type ListSavedFiltersResponseObject interface {
+	VisitListSavedFiltersResponse(w http.ResponseWriter) error
+}
+
+type ListSavedFilters200JSONResponse SavedFilters
+
+func (response ListSavedFilters200JSONResponse) VisitListSavedFiltersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSavedFilterRequestObject struct {
+	Name SavedFilterNameInPath `json:"name"`
+}
+
+type DeleteSavedFilterResponseObject interface {
+	VisitDeleteSavedFilterResponse(w http.ResponseWriter) error
+}
+
+type DeleteSavedFilter204Response struct {
+}
+
+func (response DeleteSavedFilter204Response) VisitDeleteSavedFilterResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SaveFilterRequestObject struct {
+	Name SavedFilterNameInPath `json:"name"`
+	Body *SaveFilterJSONRequestBody
+}
+
+type SaveFilterResponseObject interface {
+	VisitSaveFilterResponse(w http.ResponseWriter) error
+}
+
+type SaveFilter200JSONResponse SavedFilter
+
+func (response SaveFilter200JSONResponse) VisitSaveFilterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3471,6 +4173,28 @@ func (response AcknowledgeStockAlert200JSONResponse) VisitAcknowledgeStockAlertR
 	return err
 }
 
+type GetStockHistoryRequestObject struct {
+	Params GetStockHistoryParams
+}
+
+type GetStockHistoryResponseObject interface {
+	VisitGetStockHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetStockHistory200JSONResponse StockHistory
+
+func (response GetStockHistory200JSONResponse) VisitGetStockHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhooksRequestObject struct {
 	Params ListWebhooksParams
 }
@@ -3494,7 +4218,8 @@ func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.Res
 }
 
 type CreateWebhookRequestObject struct {
-	Body *CreateWebhookJSONRequestBody
+	Params CreateWebhookParams
+	Body   *CreateWebhookJSONRequestBody
 }
 
 type CreateWebhookResponseObject interface {
@@ -3698,6 +4423,7 @@ func (response ReplayWebhook202JSONResponse) VisitReplayWebhookResponse(w http.R
 
 type RotateWebhookSecretRequestObject struct {
 	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Params    RotateWebhookSecretParams
 	Body      *RotateWebhookSecretJSONRequestBody
 }
 
@@ -3764,6 +4490,9 @@ type StrictServerInterface interface {
 	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx context.Context, request CreateAccountRequestObject) (CreateAccountResponseObject, error)
+	// CountAccounts Count accounts by status
+	// (GET /v1/accounts/counts)
+	CountAccounts(ctx context.Context, request CountAccountsRequestObject) (CountAccountsResponseObject, error)
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx context.Context, request ExportAccountsRequestObject) (ExportAccountsResponseObject, error)
@@ -3776,6 +4505,12 @@ type StrictServerInterface interface {
 	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx context.Context, request UpdateAccountRequestObject) (UpdateAccountResponseObject, error)
+	// ListAccountChanges List what orders changed in an account
+	// (GET /v1/accounts/{account_id}/changes)
+	ListAccountChanges(ctx context.Context, request ListAccountChangesRequestObject) (ListAccountChangesResponseObject, error)
+	// ListAccountChecks List the checks of the last verification
+	// (GET /v1/accounts/{account_id}/checks)
+	ListAccountChecks(ctx context.Context, request ListAccountChecksRequestObject) (ListAccountChecksResponseObject, error)
 	// ListAccountHistory Read the history of an account
 	// (GET /v1/accounts/{account_id}/history)
 	ListAccountHistory(ctx context.Context, request ListAccountHistoryRequestObject) (ListAccountHistoryResponseObject, error)
@@ -3788,6 +4523,9 @@ type StrictServerInterface interface {
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx context.Context, request ReturnAccountRequestObject) (ReturnAccountResponseObject, error)
+	// GetAccountRole Read the IAM policies of an account's role
+	// (GET /v1/accounts/{account_id}/role)
+	GetAccountRole(ctx context.Context, request GetAccountRoleRequestObject) (GetAccountRoleResponseObject, error)
 	// VerifyAccount Verify an account now
 	// (POST /v1/accounts/{account_id}/verify)
 	VerifyAccount(ctx context.Context, request VerifyAccountRequestObject) (VerifyAccountResponseObject, error)
@@ -3824,6 +4562,9 @@ type StrictServerInterface interface {
 	// ListHistory List who did what, newest first
 	// (GET /v1/history)
 	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
+	// ExportHistory Export the history as CSV
+	// (GET /v1/history/export)
+	ExportHistory(ctx context.Context, request ExportHistoryRequestObject) (ExportHistoryResponseObject, error)
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -3899,6 +4640,18 @@ type StrictServerInterface interface {
 	// ProtectAccount Protect an account
 	// (PUT /v1/protected-accounts/{account_id})
 	ProtectAccount(ctx context.Context, request ProtectAccountRequestObject) (ProtectAccountResponseObject, error)
+	// ListRoles List the roles and their scopes
+	// (GET /v1/roles)
+	ListRoles(ctx context.Context, request ListRolesRequestObject) (ListRolesResponseObject, error)
+	// ListSavedFilters List your saved filters by name
+	// (GET /v1/saved-filters)
+	ListSavedFilters(ctx context.Context, request ListSavedFiltersRequestObject) (ListSavedFiltersResponseObject, error)
+	// DeleteSavedFilter Delete a saved filter
+	// (DELETE /v1/saved-filters/{name})
+	DeleteSavedFilter(ctx context.Context, request DeleteSavedFilterRequestObject) (DeleteSavedFilterResponseObject, error)
+	// SaveFilter Save a filter of a list
+	// (PUT /v1/saved-filters/{name})
+	SaveFilter(ctx context.Context, request SaveFilterRequestObject) (SaveFilterResponseObject, error)
 	// ListSessions List who is signed in to the console
 	// (GET /v1/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
@@ -3914,6 +4667,9 @@ type StrictServerInterface interface {
 	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx context.Context, request AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error)
+	// GetStockHistory Read the stock of the past, hour by hour
+	// (GET /v1/stock/history)
+	GetStockHistory(ctx context.Context, request GetStockHistoryRequestObject) (GetStockHistoryResponseObject, error)
 	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -4158,6 +4914,31 @@ func (sh *strictHandler) CreateAccount(ctx echo.Context) error {
 	return nil
 }
 
+// CountAccounts operation middleware
+func (sh *strictHandler) CountAccounts(ctx echo.Context, params CountAccountsParams) error {
+	var request CountAccountsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountAccounts(ctx.Request().Context(), request.(CountAccountsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountAccounts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountAccountsResponseObject); ok {
+		return validResponse.VisitCountAccountsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ExportAccounts operation middleware
 func (sh *strictHandler) ExportAccounts(ctx echo.Context, params ExportAccountsParams) error {
 	var request ExportAccountsRequestObject
@@ -4277,6 +5058,57 @@ func (sh *strictHandler) UpdateAccount(ctx echo.Context, accountID AccountIDInPa
 		return err
 	} else if validResponse, ok := response.(UpdateAccountResponseObject); ok {
 		return validResponse.VisitUpdateAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountChanges operation middleware
+func (sh *strictHandler) ListAccountChanges(ctx echo.Context, accountID AccountIDInPath, params ListAccountChangesParams) error {
+	var request ListAccountChangesRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountChanges(ctx.Request().Context(), request.(ListAccountChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountChangesResponseObject); ok {
+		return validResponse.VisitListAccountChangesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountChecks operation middleware
+func (sh *strictHandler) ListAccountChecks(ctx echo.Context, accountID AccountIDInPath) error {
+	var request ListAccountChecksRequestObject
+
+	request.AccountID = accountID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountChecks(ctx.Request().Context(), request.(ListAccountChecksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountChecks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountChecksResponseObject); ok {
+		return validResponse.VisitListAccountChecksResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4455,6 +5287,32 @@ func (sh *strictHandler) ReturnAccount(ctx echo.Context, accountID AccountIDInPa
 	return nil
 }
 
+// GetAccountRole operation middleware
+func (sh *strictHandler) GetAccountRole(ctx echo.Context, accountID AccountIDInPath, params GetAccountRoleParams) error {
+	var request GetAccountRoleRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountRole(ctx.Request().Context(), request.(GetAccountRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountRole")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountRoleResponseObject); ok {
+		return validResponse.VisitGetAccountRoleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // VerifyAccount operation middleware
 func (sh *strictHandler) VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error {
 	var request VerifyAccountRequestObject
@@ -4507,8 +5365,10 @@ func (sh *strictHandler) ListAPIKeys(ctx echo.Context, params ListAPIKeysParams)
 }
 
 // CreateAPIKey operation middleware
-func (sh *strictHandler) CreateAPIKey(ctx echo.Context) error {
+func (sh *strictHandler) CreateAPIKey(ctx echo.Context, params CreateAPIKeyParams) error {
 	var request CreateAPIKeyRequestObject
+
+	request.Params = params
 
 	var body CreateAPIKeyJSONRequestBody
 	var err error
@@ -4583,6 +5443,32 @@ func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 
 	request.KeyID = keyID
 
+	var body RevokeAPIKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeAPIKey(ctx.Request().Context(), request.(RevokeAPIKeyRequestObject))
 	}
@@ -4603,10 +5489,11 @@ func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 }
 
 // RotateAPIKey operation middleware
-func (sh *strictHandler) RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error {
+func (sh *strictHandler) RotateAPIKey(ctx echo.Context, keyID KeyIDInPath, params RotateAPIKeyParams) error {
 	var request RotateAPIKeyRequestObject
 
 	request.KeyID = keyID
+	request.Params = params
 
 	var body RotateAPIKeyJSONRequestBody
 	var err error
@@ -4677,8 +5564,10 @@ func (sh *strictHandler) GetCallbackSecret(ctx echo.Context) error {
 }
 
 // RotateCallbackSecret operation middleware
-func (sh *strictHandler) RotateCallbackSecret(ctx echo.Context) error {
+func (sh *strictHandler) RotateCallbackSecret(ctx echo.Context, params RotateCallbackSecretParams) error {
 	var request RotateCallbackSecretRequestObject
+
+	request.Params = params
 
 	var body RotateCallbackSecretJSONRequestBody
 	var err error
@@ -4817,6 +5706,31 @@ func (sh *strictHandler) ListHistory(ctx echo.Context, params ListHistoryParams)
 		return err
 	} else if validResponse, ok := response.(ListHistoryResponseObject); ok {
 		return validResponse.VisitListHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportHistory operation middleware
+func (sh *strictHandler) ExportHistory(ctx echo.Context, params ExportHistoryParams) error {
+	var request ExportHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportHistory(ctx.Request().Context(), request.(ExportHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportHistoryResponseObject); ok {
+		return validResponse.VisitExportHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5307,10 +6221,11 @@ func (sh *strictHandler) TickManualStep(ctx echo.Context, orderID OrderIDInPath,
 }
 
 // IssuePassword operation middleware
-func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath) error {
+func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath, params IssuePasswordParams) error {
 	var request IssuePasswordRequestObject
 
 	request.OrderID = orderID
+	request.Params = params
 
 	var body IssuePasswordJSONRequestBody
 	var err error
@@ -5696,10 +6611,11 @@ func (sh *strictHandler) ListProtectedAccounts(ctx echo.Context, params ListProt
 }
 
 // UnprotectAccount operation middleware
-func (sh *strictHandler) UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error {
+func (sh *strictHandler) UnprotectAccount(ctx echo.Context, accountID AccountIDInPath, params UnprotectAccountParams) error {
 	var request UnprotectAccountRequestObject
 
 	request.AccountID = accountID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.UnprotectAccount(ctx.Request().Context(), request.(UnprotectAccountRequestObject))
@@ -5762,6 +6678,125 @@ func (sh *strictHandler) ProtectAccount(ctx echo.Context, accountID AccountIDInP
 		return err
 	} else if validResponse, ok := response.(ProtectAccountResponseObject); ok {
 		return validResponse.VisitProtectAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRoles operation middleware
+func (sh *strictHandler) ListRoles(ctx echo.Context) error {
+	var request ListRolesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRoles(ctx.Request().Context(), request.(ListRolesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRoles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRolesResponseObject); ok {
+		return validResponse.VisitListRolesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSavedFilters operation middleware
+func (sh *strictHandler) ListSavedFilters(ctx echo.Context) error {
+	var request ListSavedFiltersRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSavedFilters(ctx.Request().Context(), request.(ListSavedFiltersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSavedFilters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSavedFiltersResponseObject); ok {
+		return validResponse.VisitListSavedFiltersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteSavedFilter operation middleware
+func (sh *strictHandler) DeleteSavedFilter(ctx echo.Context, name SavedFilterNameInPath) error {
+	var request DeleteSavedFilterRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSavedFilter(ctx.Request().Context(), request.(DeleteSavedFilterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSavedFilter")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteSavedFilterResponseObject); ok {
+		return validResponse.VisitDeleteSavedFilterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SaveFilter operation middleware
+func (sh *strictHandler) SaveFilter(ctx echo.Context, name SavedFilterNameInPath) error {
+	var request SaveFilterRequestObject
+
+	request.Name = name
+
+	var body SaveFilterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SaveFilter(ctx.Request().Context(), request.(SaveFilterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SaveFilter")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SaveFilterResponseObject); ok {
+		return validResponse.VisitSaveFilterResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5935,6 +6970,31 @@ func (sh *strictHandler) AcknowledgeStockAlert(ctx echo.Context, alertID AlertID
 	return nil
 }
 
+// GetStockHistory operation middleware
+func (sh *strictHandler) GetStockHistory(ctx echo.Context, params GetStockHistoryParams) error {
+	var request GetStockHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStockHistory(ctx.Request().Context(), request.(GetStockHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStockHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetStockHistoryResponseObject); ok {
+		return validResponse.VisitGetStockHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListWebhooks operation middleware
 func (sh *strictHandler) ListWebhooks(ctx echo.Context, params ListWebhooksParams) error {
 	var request ListWebhooksRequestObject
@@ -5961,8 +7021,10 @@ func (sh *strictHandler) ListWebhooks(ctx echo.Context, params ListWebhooksParam
 }
 
 // CreateWebhook operation middleware
-func (sh *strictHandler) CreateWebhook(ctx echo.Context) error {
+func (sh *strictHandler) CreateWebhook(ctx echo.Context, params CreateWebhookParams) error {
 	var request CreateWebhookRequestObject
+
+	request.Params = params
 
 	var body CreateWebhookJSONRequestBody
 	var err error
@@ -6233,10 +7295,11 @@ func (sh *strictHandler) ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPa
 }
 
 // RotateWebhookSecret operation middleware
-func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error {
+func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath, params RotateWebhookSecretParams) error {
 	var request RotateWebhookSecretRequestObject
 
 	request.WebhookID = webhookID
+	request.Params = params
 
 	var body RotateWebhookSecretJSONRequestBody
 	var err error
