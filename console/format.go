@@ -56,7 +56,7 @@ func (l *look) Date(t time.Time) string {
 
 // ago returns a length of time in at most two units; "in …" if it has not passed yet.
 func ago(d time.Duration) string {
-	if d < 0 {
+	if d <= -time.Second { // clocks of two processes differ a little
 		return "in " + length(-d)
 	}
 	return length(d)

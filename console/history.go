@@ -175,6 +175,9 @@ var historyWords = map[string]string{
 	"signed_in": "Signed in", "signed_out": "Signed out", "sessions_ended": "All sessions ended",
 }
 
+// poolCreated is the code of the entry that has all settings of a new pool.
+const poolCreated = "created"
+
 // lineOf says what an entry is about.
 func lineOf(e openapi.HistoryEntry) historyLine {
 	code := ""
@@ -190,11 +193,13 @@ func lineOf(e openapi.HistoryEntry) historyLine {
 	switch {
 	case e.Refused != nil:
 		line = historyLine{status{"Refused", "bad", "bad"}, strings.TrimSuffix(words+" "+line.Text, " ") + ": " + *e.Refused}
-	case e.Kind == openapi.HistoryKind(provision.HistoryOfPools):
+	case e.Kind == provision.HistoryOfPools && code == poolCreated:
+		line = historyLine{status{"Pool created", "quiet", "calm"}, ""}
+	case e.Kind == provision.HistoryOfPools:
 		line = historyLine{status{"Setting", "quiet", "calm"}, code + ": " + jsonText(e.From) + " → " + jsonText(e.To)}
-	case e.Kind == openapi.HistoryKind(provision.HistoryOfOrders) && changed:
+	case e.Kind == provision.HistoryOfOrders && changed:
 		line = historyLine{orderStatus(provision.OrderState(jsonText(e.To))), words}
-	case e.Kind == openapi.HistoryKind(provision.HistoryOfAccounts) && changed:
+	case e.Kind == provision.HistoryOfAccounts && changed:
 		line = historyLine{accountStatus(provision.AccountStatus(jsonText(e.To))), words}
 	}
 	return line

@@ -135,17 +135,21 @@ func placeOrder(p *page) error {
 // check asks the API what is wrong with the order, without placing it.
 func (p *page) check(order openapi.NewOrder, f *form) error {
 	_, err := read[struct{}](p.API.ValidateOrder(p.ctx(), order))
-	if err != nil && !f.refuse(err, orderFields) {
+	if err != nil && !refuseOrder(f, err) {
 		return err
 	}
-	// A pool is two fields of the API.
-	poolIsWrong := false
+	return nil
+}
+
+// refuseOrder records the API's refusal in the form. A pool, which is two fields of the API, is wrong once.
+func refuseOrder(f *form, err error) bool {
+	refused, poolIsWrong := f.refuse(err, orderFields), false
 	f.Listed = slices.DeleteFunc(f.Listed, func(m fieldMessage) bool {
 		repeated := poolIsWrong && m.Field == "pool"
 		poolIsWrong = poolIsWrong || m.Field == "pool"
 		return repeated
 	})
-	return nil
+	return refused
 }
 
 // orderFields are the fields of the form whose names differ from those of the API.
@@ -170,7 +174,7 @@ func (p *page) buy(order openapi.NewOrder, data orderFormData) error {
 	switch refused := problemOf(err); {
 	case refused.retry:
 		return p.showReview(refused.status, order, data, refused)
-	case !f.refuse(err, orderFields):
+	case !refuseOrder(f, err):
 		return err
 	}
 	if f.Status == http.StatusConflict {
