@@ -129,7 +129,7 @@ func walkTable() map[string]walked {
 		"getHealth": {},
 		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
 			"kind=order&actor=test"}},
-		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=account&marketplace=nordic"}},
+		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=order&marketplace=nordic"}},
 		"listRoles":         {},
 		"listSavedFilters":  {},
 		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true},
@@ -188,6 +188,7 @@ var tablesWithoutProvider = []string{
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{
 	"providers":              `r.id = $1`,
+	"sessions":               `$1 = ANY(r.providers)`,
 	"account_import_results": `r.import_id IN (SELECT id FROM account_imports WHERE provider = $1)`,
 
 	"webhook_deliveries": `r.webhook_id IN (SELECT id FROM webhooks WHERE provider = $1)`,

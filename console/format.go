@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quartermaster/api/openapi"
 )
 
 // ZoneName is the zone of every clock on the page.
@@ -116,4 +118,29 @@ func (l *look) Days(days float64) template.HTML {
 	n := int(days)
 	until := l.Date(l.now.Add(time.Duration(days * 24 * float64(time.Hour))))
 	return template.HTML(fmt.Sprintf(`%s <span class="muted small">to %s</span>`, plural(n, "day", "days"), until)) //nolint:gosec // no text of others
+}
+
+// Lasts says how long a stock lasts, or why no one can say.
+func (l *look) Lasts(forecast openapi.Forecast) template.HTML {
+	switch {
+	case forecast.Days == nil:
+		return `<span class="muted">too few orders to say</span>`
+	case *forecast.Days == 0:
+		return `<span class="st bad">` + icon("bad") + `Empty</span>`
+	}
+	return l.Days(*forecast.Days)
+}
+
+// startOfDay is when today began.
+func (l *look) startOfDay() time.Time {
+	year, month, day := l.now.In(l.location).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, l.location)
+}
+
+// count writes a count of orders, which may be a bound.
+func count(c openapi.OrderCount) string {
+	if c.More {
+		return "more than " + number(c.Count)
+	}
+	return number(c.Count)
 }

@@ -22,15 +22,30 @@ type templates map[string]*template.Template
 // functions are what templates may call besides the methods of page.
 var functions = template.FuncMap{
 	"account":        accountID,
+	"accountEntry":   accountHistoryEntry,
+	"accountNote":    accountNote,
+	"accountState":   accountState,
 	"accountStatus":  accountStatus,
+	"alertStatus":    alertStatus,
+	"checkOutcome":   checkOutcome,
+	"checkWord":      checkWord,
+	"count":          count,
 	"dict":           dict,
 	"historyLine":    lineOf,
 	"icon":           icon,
+	"importStatus":   importStatus,
 	"number":         number,
 	"orderState":     orderState,
 	"orderStatus":    orderStatus,
+	"plain":          plain,
+	"plot":           plotOf,
 	"plural":         plural,
+	"policy":         policy,
+	"poolStatus":     poolStatus,
+	"resourceWord":   resourceWord,
+	"rowOutcome":     rowOutcome,
 	"scheduleStatus": scheduleStatus,
+	"setting":        settingOf,
 }
 
 func readTemplates() (templates, error) {

@@ -988,8 +988,9 @@ type HistoryEntry struct {
 
 	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
 	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
-	// Of access: `created`, `rotated` or `revoked` of an API key, and `webhook_created`, `webhook_changed` or
-	// `webhook_deleted`. Absent if there is nothing to say beyond `from` and `to`.
+	// Of access: `created`, `rotated` or `revoked` of an API key, `webhook_created`, `webhook_changed` or
+	// `webhook_deleted`, and `signed_in`, `signed_out` or `sessions_ended` of the
+	// console. Absent if there is nothing to say beyond `from` and `to`.
 	Code *string `json:"code,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -1005,8 +1006,8 @@ type HistoryEntry struct {
 	KeyID *KeyID `json:"key_id,omitempty"`
 
 	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-	// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
-	// endpoints that were created, changed or deleted.
+	// changes of settings · `access`: API keys that were created, rotated or revoked, webhook endpoints
+	// that were created, changed or deleted, and sign-ins to the console.
 	Kind HistoryKind `json:"kind"`
 
 	// Marketplace The id of one of the provider's marketplaces.
@@ -1038,8 +1039,8 @@ type HistoryFields = []string
 type HistoryFile = string
 
 // HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
-// endpoints that were created, changed or deleted.
+// changes of settings · `access`: API keys that were created, rotated or revoked, webhook endpoints
+// that were created, changed or deleted, and sign-ins to the console.
 type HistoryKind = provision.HistoryKind
 
 // HistoryPage A page of the history, newest first.
@@ -4106,8 +4107,8 @@ type ClientInterface interface {
 	// ExportHistory Export the history as CSV
 	//
 	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+	// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 	//
 	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -5774,8 +5775,8 @@ func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, req
 // ExportHistory Export the history as CSV
 //
 // Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 // begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 //
 // An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -12530,8 +12531,8 @@ type ClientWithResponsesInterface interface {
 	// ExportHistoryWithResponse Export the history as CSV
 	//
 	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+	// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 	//
 	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -17494,8 +17495,8 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 // ExportHistoryWithResponse Export the history as CSV
 //
 // Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 // begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 //
 // An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks

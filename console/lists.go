@@ -7,14 +7,38 @@ import (
 	"quartermaster/api/client"
 )
 
+// listLimit is how many rows a list shows.
+const listLimit = 50
+
+// cursor is the place in a list that the address names; nil: the beginning.
+func (p *page) cursor() *string {
+	if text := p.Query("cursor"); text != "" {
+		return &text
+	}
+	return nil
+}
+
+// nextPage is the address of the next page of a list; empty: this is the last one.
+func (p *page) nextPage(cursor *string, pairs ...string) string {
+	if cursor == nil {
+		return ""
+	}
+	return p.With(append(pairs, "cursor", *cursor)...)
+}
+
+// done reads the answer of an operation that returns nothing.
+func done(answer *http.Response, err error) error {
+	_, err = client.Body(answer, err)
+	return err
+}
+
 // download passes on a file of the API as the browser's download.
 func (p *page) download(answer *http.Response, err error) error {
 	if err != nil {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		_, err := client.Body(answer, nil)
-		return err
+		return done(answer, nil)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	for _, name := range []string{"Content-Type", "Content-Disposition"} {
