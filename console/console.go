@@ -65,6 +65,13 @@ type console struct {
 	pages  templates
 	static static
 	mux    *http.ServeMux
+	routed []route
+}
+
+// route is an address that the console answers, and the scope that it needs.
+type route struct {
+	pattern string
+	scope   provision.Scope // empty: a sign-in is enough
 }
 
 // New returns the handler of the console, for all paths below /console/ of the PublicURL.
@@ -106,6 +113,7 @@ func (c *console) routes() http.Handler {
 	}
 	with := func(scope provision.Scope, pattern string, handle handler) { // to those who have the scope; empty: to all who are signed in
 		open(pattern, needs(scope, handle))
+		c.routed = append(c.routed, route{pattern, scope})
 	}
 	c.mux.Handle(inConsole("GET /-/static/{name}"), c.static)
 	open("GET /{$}", start)
