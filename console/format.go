@@ -113,6 +113,18 @@ func accountID(id string) template.HTML {
 	return template.HTML(`<span class="id"><i>` + id[:4] + `</i><i>` + id[4:8] + `</i><i>` + id[8:] + `</i></span>`) //nolint:gosec // digits only
 }
 
+// prose writes what is between backticks, such as a command, as code.
+func prose(text string) template.HTML {
+	var out strings.Builder
+	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		out.WriteString(part)
+	}
+	return template.HTML(out.String()) //nolint:gosec // escaped
+}
+
 // Days returns how long stock lasts, and until when.
 func (l *look) Days(days float64) template.HTML {
 	n := int(days)

@@ -35,7 +35,8 @@ func TestHealthSaysWhoseFaultItIs(t *testing.T) {
 		w.Temporal.Workers = 0
 		page := w.as(t, provision.RoleViewer).page(healthPage)
 		require.Equal(t, "It is us", page.Find(".verdict h2").Text())
-		require.Contains(t, page.Find("#workers").Text(), "Start quartermaster worker")
+		require.Contains(t, page.Find("#workers .cure").Text(), "Start quartermaster worker")
+		require.Equal(t, "quartermaster worker", page.Find("#workers code").First().Text())
 		require.Contains(t, page.Find("#workers").Text(), "docs/operations/no-workers.md")
 		require.Zero(t, page.Find("#database .cure").Length())
 	})

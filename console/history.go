@@ -205,6 +205,14 @@ func lineOf(e openapi.HistoryEntry) historyLine {
 	return line
 }
 
+// actorOf names who did it. An order's own workflow has a long name.
+func actorOf(e openapi.HistoryEntry) string {
+	if e.OrderID != nil && strings.HasPrefix(e.Actor, "order ") && strings.HasSuffix(e.Actor, "/"+*e.OrderID) {
+		return "the order"
+	}
+	return e.Actor
+}
+
 // jsonText returns a value of the history as people read it.
 func jsonText(value *json.RawMessage) string {
 	if value == nil || string(*value) == "null" {

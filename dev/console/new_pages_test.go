@@ -26,7 +26,7 @@ func TestAPartnerPlacesAnOrder(t *testing.T) {
 	b.until(red + ` === "aws_account_alias"`)
 	b.until(`document.getElementById("f-aws_account_alias-bad").textContent.includes("is not an account alias")`)
 	b.keep("order-new-bad-" + desk.name)
-	b.do(chromedp.SetValue("#f-aws_account_alias", ""), chromedp.SendKeys("#f-aws_account_alias", "berg-logistics"+kb.Tab))
+	b.overwrite("f-aws_account_alias", "berg-logistics"+kb.Tab)
 	b.until(red + ` === ""`)
 
 	// The fields of a choice that was not made are not there.
@@ -58,7 +58,7 @@ func TestSettingsByKeyboardOnAPhone(t *testing.T) {
 	b := s.open(t, phone)
 	b.signIn(provision.RoleAdmin)
 	b.visit("/console/acme/settings")
-	b.do(chromedp.Focus("#f-zone"), chromedp.SetValue("#f-zone", ""), chromedp.KeyEvent("Asia/Tokyo"+kb.Tab+kb.ArrowLeft))
+	b.overwrite("f-zone", "Asia/Tokyo"+kb.Tab+kb.ArrowLeft)
 	b.until(`document.querySelector("[name=scheme][value=dark]").checked`)
 	b.do(chromedp.KeyEvent(kb.Tab + kb.Tab + kb.Enter))
 	b.until(`document.querySelector(".said-done")?.textContent.includes("Saved") && document.documentElement.dataset.theme === "dark"`)
@@ -74,7 +74,6 @@ func TestHealthKeepsUpByItself(t *testing.T) {
 	b.visit("/console/acme/health")
 	b.until(`document.querySelector(".verdict").textContent.includes("Everything works")`)
 	s.Temporal.Workers = 0
-	b.do(chromedp.MouseMove(5, 5))
 	b.until(`document.querySelector(".verdict").textContent.includes("It is us")`)
 	b.keep("health-failing-" + desk.name)
 	b.look(phoneDark)
