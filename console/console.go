@@ -117,7 +117,7 @@ func (c *console) routes() http.Handler {
 
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
-	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+	orderRoutes(with)
 	return c.secure(c.mux)
 }
 

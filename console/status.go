@@ -21,6 +21,7 @@ var icons = map[string]template.HTML{
 	"off":   `<circle cx="8" cy="8" r="6"/><path d="M3.8 12.2 12.2 3.8"/>`,
 	"quiet": `<circle cx="8" cy="8" r="2.5"/>`,
 	"open":  `<circle cx="8" cy="8" r="6"/>`,
+	"check": `<rect x="2" y="2" width="12" height="12" rx="2"/><path d="m5 8.2 2.2 2.2L11.2 6"/>`,
 }
 
 // icon draws one of the icons.
@@ -48,12 +49,40 @@ func orderStatus(state provision.OrderState) status {
 	return status{string(state), "quiet", "calm"}
 }
 
+// orderStateOf turns the name of a state into the state.
+func orderStateOf(state string) provision.OrderState { return provision.OrderState(state) }
+
 // orderState reads a state of an order from an entry of the history, in which values are JSON.
 func orderState(value *json.RawMessage) (state provision.OrderState) {
 	if value != nil {
 		_ = json.Unmarshal(*value, &state) // what is no text is no state
 	}
 	return state
+}
+
+// stepStatuses are the states of steps.
+var stepStatuses = map[provision.StepState]status{
+	provision.StepRunning:  {"Running", "go", "go turn"},
+	provision.StepRetrying: {"Retrying", "go", "go turn"},
+	provision.StepStopped:  {"Stopped", "off", "calm"},
+	provision.StepDone:     {"Done", "good", "good"},
+	provision.StepFailed:   {"Failed", "bad", "bad"},
+	provision.StepUndoing:  {"Undoing", "undo", "undo"},
+	provision.StepUndone:   {"Undone", "undo", "calm"},
+}
+
+// Statuses of steps that the API does not have: one that has not begun, and one whose question is open.
+var (
+	stepNotBegun = status{"Not begun", "open", "calm"}
+	stepAsks     = status{"Asks", "ask", "ask"}
+)
+
+// stepStatus returns how a state of a step is shown.
+func stepStatus(state provision.StepState) status {
+	if known, ok := stepStatuses[state]; ok {
+		return known
+	}
+	return status{string(state), "quiet", "calm"}
 }
 
 // accountStatuses are the statuses of accounts, in the operators' words.

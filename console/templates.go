@@ -24,11 +24,21 @@ var functions = template.FuncMap{
 	"account":       accountID,
 	"accountStatus": accountStatus,
 	"dict":          dict,
+	"fieldLabel":    fieldLabel,
+	"goingOn":       goingOn,
 	"icon":          icon,
 	"number":        number,
 	"orderState":    orderState,
+	"orderStateOf":  orderStateOf,
 	"orderStatus":   orderStatus,
 	"plural":        plural,
+	"questionTitle": questionTitle,
+	"reportKind":    reportKind,
+	"requestName":   requestName,
+	"requested":     requested,
+	"sentence":      sentence,
+	"stepName":      stepName[string],
+	"took":          took,
 }
 
 func readTemplates() (templates, error) {
