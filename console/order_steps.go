@@ -20,7 +20,7 @@ type accountWork struct {
 
 // stepRow is a step, or its undo.
 type stepRow struct {
-	ID       string // of the element, which stays the same while the page is open
+	ID       string // of the list of failed attempts, which stays the same while the page is open
 	Name     string
 	Status   status
 	Attempts int
@@ -98,8 +98,13 @@ func workIn(id string, steps []openapi.Step, o openapi.Order, newest bool, now t
 			if provision.StepState(s.State) == provision.StepDone {
 				w.Done++
 			}
+		case step == provision.StepClaim && id != "": // the claim has no row: it is done when the order holds the account
+			w.Steps = append(w.Steps, stepRow{Name: stepName(step), Status: stepStatus(provision.StepDone)})
+			w.Done++
+		case step == provision.StepClaim && o.State == provision.WaitingForAccount:
+			w.Steps = append(w.Steps, stepRow{Name: stepName(step), Status: orderStatus(o.State)})
 		case goesOn && step != provision.StepNewPassword:
-			w.Steps = append(w.Steps, stepRow{ID: "step-" + string(step), Name: stepName(step), Status: stepNotBegun})
+			w.Steps = append(w.Steps, stepRow{Name: stepName(step), Status: stepNotBegun})
 		}
 	}
 	if !goesOn && len(steps) > 0 {
@@ -114,7 +119,7 @@ func workIn(id string, steps []openapi.Step, o openapi.Order, newest bool, now t
 			w.Undo = append(w.Undo, undoRow(s))
 		}
 	}
-	compare := stepRow{ID: "undo-compare", Name: stepName(provision.StepCompare), Status: stepNotBegun}
+	compare := stepRow{Name: stepName(provision.StepCompare), Status: stepNotBegun}
 	if s, begun := find(provision.StepCompare); begun {
 		compare = rowOf(s, o.State, span)
 		compare.Bar = nil
@@ -147,6 +152,9 @@ func rowOf(s openapi.Step, order provision.OrderState, span span) stepRow {
 		if attempt.Undo == nil || !*attempt.Undo {
 			row.Failed = append(row.Failed, attempt)
 		}
+	}
+	if len(row.Failed) == 1 && s.Problem != nil && row.Failed[0].Problem == *s.Problem {
+		row.Failed = nil // the problem says it
 	}
 	if undoing(s) {
 		row.Status = status{"Undone", "undo", "calm"}
@@ -191,11 +199,14 @@ type span struct{ begin, end time.Time }
 
 func spanOf(steps []openapi.Step, now time.Time) (of span) {
 	for _, s := range steps {
-		if s.Step == string(provision.StepNewPassword) {
-			continue // it may be months later
+		if s.Step == string(provision.StepNewPassword) || s.Step == string(provision.StepCompare) {
+			continue // it comes later
 		}
 		end := now
-		if s.FinishedAt != nil {
+		switch {
+		case undoing(s):
+			end = s.StartedAt // what it has is the end of the undo
+		case s.FinishedAt != nil:
 			end = *s.FinishedAt
 		}
 		if of.begin.IsZero() || s.StartedAt.Before(of.begin) {

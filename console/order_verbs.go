@@ -56,7 +56,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "swap", Label: "Next account…", Title: "Take the next account", Button: "Take the next account", Danger: true,
+		Name: "swap", Label: "Next account…", Title: "Take the next account", Button: "Take the next account",
 		Said: "The account is being undone. The order then takes the next one.", scope: provision.ScopeOrdersOperate, states: inAnAccount,
 		also: func(o openapi.Order) bool { return o.AccountID != nil },
 		Does: []string{

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"strings"
+
 	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
@@ -170,4 +172,12 @@ func reportKind(kind provision.ReportKind) string {
 		return "Data Export"
 	}
 	return "Cost and Usage Report"
+}
+
+// actorName returns who did something, in few words: an order's own workflow is the order.
+func actorName(actor string) string {
+	if strings.HasPrefix(actor, "order ") {
+		return "the order"
+	}
+	return actor
 }

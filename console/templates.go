@@ -23,6 +23,7 @@ type templates map[string]*template.Template
 var functions = template.FuncMap{
 	"account":       accountID,
 	"accountStatus": accountStatus,
+	"actorName":     actorName,
 	"dict":          dict,
 	"fieldLabel":    fieldLabel,
 	"goingOn":       goingOn,

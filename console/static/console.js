@@ -22,7 +22,7 @@
   // A hand is on a part that has the focus, a selection, something typed, or the pointer. In a steady part, where nothing moves when it
   // is replaced, the pointer counts only on what can be clicked.
   function busy(at) {
-    const pointer = at.dataset.region ? at.dataset.region !== "steady" && at.matches(":hover") : false;
+    const pointer = at.id === "live" && at.dataset.region !== "steady" && at.matches(":hover");
     return pointer || at.querySelector("a:hover, button:hover, summary:hover") || at.contains(document.activeElement) ||
       String(getSelection()).length > 0 ||
       [...at.querySelectorAll("input, textarea")].some((e) => e.type !== "hidden" && e.value !== e.defaultValue);
