@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -26,12 +27,12 @@ type Inspection struct {
 // Inspect checks whether the order can be carried out in the account, before anything is changed. It reports what makes the account
 // unusable before what the customer could correct, because another account may do.
 func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, err error) {
-	err = a.step(ctx, in, provision.StepInspect, func(ctx context.Context, w Assignment) error {
+	err = a.stepSeeing(ctx, in, provision.StepInspect, func(ctx context.Context, w Assignment) (*provision.AccountSeen, error) {
 		s, err := a.openSession(ctx, w)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return inParallel(ctx,
+		err = inParallel(ctx,
 			func(ctx context.Context) error { return checkState(ctx, s) },
 			func(ctx context.Context) (err error) {
 				if found.Journal, err = readJournal(ctx, s); err == nil {
@@ -51,6 +52,7 @@ func (a *Activities) Inspect(ctx context.Context, in Work) (found Inspection, er
 				found.ExistingReport, err = findExistingReport(ctx, s, w)
 				return err
 			})
+		return new(found.Journal.Seen()), err
 	})
 	return found, err
 }
@@ -75,18 +77,31 @@ func checkUserName(ctx context.Context, s *awscloud.Session, w Assignment) error
 // checkState returns a failure when AWS has suspended or closed the account. The check is optional: a role without the permission
 // for it passes.
 func checkState(ctx context.Context, s *awscloud.Session) error {
-	out, err := s.Account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
-	if awscloud.IsAccessDenied(err) {
+	_, err := stateOf(ctx, s)
+	if errors.Is(err, errSkipped) {
 		return nil
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// stateOf says in which state the account is. It returns errSkipped if the role may not read it.
+func stateOf(ctx context.Context, s *awscloud.Session) (string, error) {
+	out, err := s.Account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	if awscloud.IsAccessDenied(err) {
+		return "", errSkipped
 	}
-	if state := out.AccountState; state != "" && state != accounttypes.AccountStateActive {
-		return &provision.Failure{Code: provision.CodeAccountSuspended,
+	if err != nil {
+		return "", err
+	}
+	switch state := out.AccountState; state {
+	case "":
+		return "AWS does not report the account's state", nil
+	case accounttypes.AccountStateActive:
+		return "the account is ACTIVE", nil
+	default:
+		return "", &provision.Failure{Code: provision.CodeAccountSuspended,
 			Reason: fmt.Sprintf("the account's state is %s, but only an ACTIVE account can be used: contact AWS Support", state)}
 	}
-	return nil
 }
 
 // readJournal reads everything in the account that an order may replace.

@@ -18,6 +18,13 @@ import (
 // written before the error of the work is returned. A success that cannot be recorded fails the attempt; nothing is lost by that,
 // because every step may be repeated.
 func (a *Activities) step(ctx context.Context, in Work, step provision.Step, work func(context.Context, Assignment) error) error {
+	return a.stepSeeing(ctx, in, step, func(ctx context.Context, w Assignment) (*provision.AccountSeen, error) { return nil, work(ctx, w) })
+}
+
+// stepSeeing is step for work that also returns what it saw of what the order is about to replace.
+func (a *Activities) stepSeeing(
+	ctx context.Context, in Work, step provision.Step, work func(context.Context, Assignment) (*provision.AccountSeen, error),
+) error {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
 	now, err := a.Steps.Begin(ctx, in.Order, in.AccountID, step, activity.GetInfo(ctx).Attempt)
@@ -26,11 +33,15 @@ func (a *Activities) step(ctx context.Context, in Work, step provision.Step, wor
 	}
 	lease.Grant(asked)
 	w, began := in.assigned(now), time.Now()
-	err = attempt(ctx, step, func(ctx context.Context) error { return work(ctx, w) })
+	var seen *provision.AccountSeen
+	err = attempt(ctx, step, func(ctx context.Context) (err error) {
+		seen, err = work(ctx, w)
+		return err
+	})
 	if err != nil && ctx.Err() == nil {
 		err = a.judge(ctx, in, step, err)
 	}
-	end := provision.AttemptEnd{State: provision.StepDone, Took: time.Since(began)}
+	end := provision.AttemptEnd{State: provision.StepDone, Took: time.Since(began), Seen: seen}
 	switch failure, final := failureOf(err); {
 	case err == nil:
 	case ctx.Err() != nil:

@@ -3,10 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -43,7 +40,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	}
 	if err == nil {
 		answer.LookedAt, answer.Version = &now, account.Version
-		err = a.checkAccount(ctx, account)
+		answer.Checks, err = a.checkAccount(ctx, account)
 	}
 	if err = conclude(ctx, err, provision.StepInspect); err == nil {
 		return answer, nil
@@ -51,7 +48,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	failure, _ := failureOf(err)
 	switch failure.Code.Kind() {
 	case provision.KindAccount, provision.KindPermission, provision.KindInput:
-		answer.Failure = &failure
+		answer.Fail(failure)
 		return answer, nil
 	}
 	// Nothing was written, so AWS will not show anything later: "not yet visible" is final, and "not ready" is final after a few attempts.
@@ -59,7 +56,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 		activity.GetInfo(ctx).Attempt >= busyAttempts {
 		failure.Code = provision.CodeAWSRefused
 		failure.Reason = strings.TrimSuffix(failure.Reason, tryAgain) + ": check the account"
-		answer.Failure = &failure
+		answer.Fail(failure)
 		return answer, nil
 	}
 	return answer, err
@@ -67,45 +64,6 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 
 // busyAttempts is how many attempts a verification makes before "not ready" is its result.
 const busyAttempts = 3
-
-// checkAccount returns the first reason why the account cannot be given to an order.
-func (a *Activities) checkAccount(ctx context.Context, account provision.Account) error {
-	if err := a.refuseProtected(ctx, account); err != nil {
-		return err
-	}
-	s, err := a.Cloud.OpenFreshSession(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
-	if err != nil {
-		return err
-	}
-	assumable, err := a.Cloud.AssumableWithoutExternalID(ctx, account)
-	if err != nil {
-		return err
-	}
-	if assumable {
-		return &provision.Failure{Code: provision.CodeExternalIDNotDemanded,
-			Reason: "the role can be assumed without the external id: add a condition on sts:ExternalId to its trust policy"}
-	}
-	if err := checkState(ctx, s); err != nil {
-		return err
-	}
-	journal, err := readJournal(ctx, s)
-	if err != nil {
-		return err
-	}
-	if err := checkContact(journal.Contact); err != nil {
-		return err
-	}
-	left, err := userUnderOurPath(ctx, s)
-	if err != nil {
-		return err
-	}
-	if left {
-		return &provision.Failure{Code: provision.CodeAccountNotClean,
-			Reason: fmt.Sprintf("the account has an IAM user under the path %s, which an order created: delete the user and whatever "+
-				"else the order left in the account", userPath)}
-	}
-	return nil
-}
 
 // userUnderOurPath reports whether there is a user under our path. A page without users may be followed by one that has some.
 // Source: IAM API Reference, ListUsers, IsTruncated.

@@ -19,7 +19,8 @@ const exportPage = 500
 func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRequestObject) (server.ExportAccountsResponseObject, error) {
 	e := &accountExport{ctx: ctx, service: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
 		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment),
-		Model: value(in.Params.Model), Limit: exportPage,
+		Model: value(in.Params.Model), Search: value(in.Params.Search), Awaiting: in.Params.WaitingForVerification,
+		HasFinding: in.Params.HasFinding, Limit: exportPage,
 	}}
 	if err := e.read(); err != nil {
 		return nil, err

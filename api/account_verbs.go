@@ -42,7 +42,7 @@ func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequ
 func (s *service) DeleteAccount(ctx context.Context, in server.DeleteAccountRequestObject) (server.DeleteAccountResponseObject, error) {
 	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true,
 		func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
-			return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version)
+			return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version, value(in.Params.Reason))
 		})
 	if err != nil {
 		return nil, err

@@ -72,8 +72,16 @@ func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObj
 	if err != nil {
 		return nil, accountProblem(in.AccountID, err)
 	}
+	shown := resource.Account(account)
+	if account.Status == provision.AccountReady {
+		place, err := s.Accounts.Place(ctx, account.Provider, account.ID)
+		if err != nil {
+			return nil, err
+		}
+		shown.Place = resource.Optional(place)
+	}
 	return server.GetAccount200JSONResponse{
-		Body: resource.Account(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
+		Body: shown, Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -87,6 +95,9 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 				Marketplace: value(in.Params.Marketplace),
 				Environment: value(in.Params.Environment),
 				Model:       value(in.Params.Model),
+				Search:      value(in.Params.Search),
+				Awaiting:    in.Params.WaitingForVerification,
+				HasFinding:  in.Params.HasFinding,
 				Limit:       limit,
 				After:       after,
 			})

@@ -94,7 +94,7 @@ func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyReques
 	if err := notBeyond(who, key, "revoke"); err != nil {
 		return nil, err
 	}
-	if key, err = s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true); err != nil {
+	if key, err = s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, value(value(in.Body).Reason), true); err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
 	return server.RevokeAPIKey200JSONResponse(resource.APIKey(key)), nil

@@ -26,7 +26,7 @@ func TestInvalidKeysAreUnauthorized(t *testing.T) {
 	future := now.Add(time.Second)
 	revoked := aged(func(*provision.APIKey) {})
 	revokedID, _, _ := splitKey(revoked)
-	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", revokedID, false)
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", revokedID, "", false)
 	require.NoError(t, err)
 	expired := aged(func(k *provision.APIKey) { k.ExpiresAt = &now })
 	living := aged(func(k *provision.APIKey) { k.ExpiresAt = &future })

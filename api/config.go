@@ -113,6 +113,9 @@ type Config struct {
 	BodyTimeout time.Duration
 	// Simulated marks the results of orders: this service runs against a simulator.
 	Simulated bool
+	// PrincipalARN is the role or user that the workers run as, which the roles of accounts trust. Default: the one that a worker has
+	// reported.
+	PrincipalARN string
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }

@@ -21,6 +21,7 @@ type Database struct {
 	Orders            Orders
 	Passwords         Passwords
 	Pools             Pools
+	Processes         Processes
 	ProtectedAccounts ProtectedAccounts
 	Sessions          Sessions
 	Stock             StockLevels
@@ -32,7 +33,8 @@ type Database struct {
 func (d Database) complete() bool {
 	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil && d.Imports != nil &&
 		d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
-		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Sessions != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
+		d.Passwords != nil && d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.Sessions != nil && d.Stock != nil &&
+		d.Webhooks != nil && d.Ping != nil
 }
 
 // Orders are the rows of the orders.
@@ -67,12 +69,27 @@ type Accounts interface {
 	List(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
 	Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account,
 		[]provision.OrderKey, error)
-	Delete(ctx context.Context, actor, provider, id string, version int64) error
+	// Delete deletes an account. The reason may be empty.
+	Delete(ctx context.Context, actor, provider, id string, version int64, reason string) error
 	Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	Verify(ctx context.Context, actor, provider, id string, version int64) (provision.Account, []provision.OrderKey, error)
+	// Counts counts the accounts of the provider by status, those of the filter's pool and model.
+	Counts(ctx context.Context, provider string, filter provision.AccountFilter) (provision.AccountCounts, error)
+	// Place returns the place in line of a Ready account; 0 when the account is not Ready.
+	Place(ctx context.Context, provider, id string) (int, error)
+	// Checks reads the checks of the account's last verification. Errors: provision.ErrNotFound.
+	Checks(ctx context.Context, provider, id string) (provision.AccountChecks, error)
+	// Changes reads what orders changed in the account, newest change first, after the given one. Errors: provision.ErrNotFound.
+	Changes(ctx context.Context, provider, id string, after *provision.AccountChangeCursor, limit int) ([]provision.AccountChange, error)
 	// History reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
+}
+
+// Processes are the APIs and workers that run.
+type Processes interface {
+	// Identity reads the identity in AWS that a worker last reported. Errors: provision.ErrNotFound when none has.
+	Identity(ctx context.Context) (provision.WorkerIdentity, error)
 }
 
 // History is who did what to the orders, accounts, pools and API keys of a provider.
@@ -129,14 +146,16 @@ type ProtectedAccounts interface {
 	List(ctx context.Context, provider, after string, limit int) ([]provision.ProtectedAccount, error)
 	// Protect protects an account. Errors: a *provision.StateError while an order holds it.
 	Protect(ctx context.Context, actor, provider, accountID, note string) (provision.ProtectedAccount, error)
-	// Release ends the protection of an account. Errors: provision.ErrNotFound.
-	Release(ctx context.Context, actor, provider, accountID string) error
+	// Release ends the protection of an account. The reason may be empty. Errors: provision.ErrNotFound.
+	Release(ctx context.Context, actor, provider, accountID, reason string) error
 }
 
 // StockLevels are how many accounts the pools have, and the alerts about it.
 type StockLevels interface {
 	// Count counts the stock of every pool of the provider.
 	Count(ctx context.Context, provider string) ([]provision.PoolStock, error)
+	// History reads the stock of the provider's pools in the past, by pool and hour.
+	History(ctx context.Context, provider string, filter provision.StockHistoryFilter) ([]provision.StockHour, error)
 	// Alerts lists at most filter.Limit alerts of the provider, newest first.
 	Alerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
 	// AcknowledgeAlert records that an operator takes care of an alert. Errors: provision.ErrNotFound, a
@@ -151,7 +170,8 @@ type Webhooks interface {
 	List(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
 	Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
 	Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
-	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
+	// Delete deletes an endpoint. The reason may be empty.
+	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64, reason string) error
 	// RotateSecret adds a secret, and returns until when earlier ones sign too.
 	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) (*time.Time, error)
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
@@ -202,7 +222,7 @@ type APIKeys interface {
 	// Rotate replaces a key by a successor. Both work until the given time. Errors: provision.ErrNotFound, a *provision.StateError.
 	Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added,
 		old provision.APIKey, err error)
-	// Revoke ends a key at once. With keepOne it refuses to end the last key that may create keys. Errors: provision.ErrNotFound, a
+	// Revoke ends a key at once. The reason may be empty. With keepOne it refuses to end the last key that may create keys. Errors: provision.ErrNotFound, a
 	// *provision.StateError.
-	Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (provision.APIKey, error)
+	Revoke(ctx context.Context, actor, provider, id, reason string, keepOne bool) (provision.APIKey, error)
 }

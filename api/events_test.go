@@ -308,7 +308,7 @@ func TestAStreamEndsWithItsKey(t *testing.T) {
 	w, _, _ := setupEvents(t)
 	st := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: w.keyID()}}
 	require.True(t, st.keyIsValid())
-	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", w.keyID(), false)
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", w.keyID(), "", false)
 	require.NoError(t, err)
 	require.False(t, st.keyIsValid())
 	st.who.KeyID = "000000000000"

@@ -60,6 +60,7 @@ func historyEntry(e provision.HistoryEntry) openapi.HistoryEntry {
 	return openapi.HistoryEntry{
 		At: e.At.UTC(), Kind: e.Kind, Actor: e.Actor,
 		OrderID: resource.Optional(e.OrderID), AccountID: resource.Optional(e.AccountID), KeyID: resource.Optional(e.KeyID),
+		WebhookID:   resource.Optional(e.WebhookID),
 		Marketplace: resource.Optional(e.Marketplace), Environment: resource.Optional(e.Environment),
 		From: rawJSON(e.From), To: rawJSON(e.To), Code: resource.Optional(e.Code), Fields: resource.OptionalSlice(e.Fields),
 		Refused: resource.Optional(string(e.Refused)), Reason: resource.Optional(e.Reason),

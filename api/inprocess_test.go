@@ -94,7 +94,7 @@ func TestAKeyOfASessionIsReadWithEveryRequest(t *testing.T) {
 	require.Equal(t, "acme", me.Provider)
 	require.Equal(t, provision.RoleViewer, me.Role)
 	require.Equal(t, id, me.APIKey.ID)
-	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, false)
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, "", false)
 	require.NoError(t, err)
 	p := readAnswer[openapi.Problem](t, w.as(t, who, http.MethodGet, "/v1/me", ""), http.StatusUnauthorized)
 	require.Contains(t, p.Detail, "is revoked")

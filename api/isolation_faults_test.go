@@ -90,16 +90,16 @@ func (s anybodysOrders) List(ctx context.Context, _ provision.Tenant, filter pro
 	return s.Orders.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 }
 
-func (s anybodysDeletion) Delete(ctx context.Context, actor, _, id string, version int64) error {
-	return s.Accounts.Delete(ctx, actor, "acme", id, version)
+func (s anybodysDeletion) Delete(ctx context.Context, actor, _, id string, version int64, reason string) error {
+	return s.Accounts.Delete(ctx, actor, "acme", id, version, reason)
 }
 
 func (s anybodysKey) Get(ctx context.Context, _, id string) (provision.APIKey, error) {
 	return s.APIKeys.Get(ctx, "acme", id)
 }
 
-func (s anybodysRevocation) Revoke(ctx context.Context, actor, _, id string, keepOne bool) (provision.APIKey, error) {
-	return s.APIKeys.Revoke(ctx, actor, "acme", id, keepOne)
+func (s anybodysRevocation) Revoke(ctx context.Context, actor, _, id, reason string, keepOne bool) (provision.APIKey, error) {
+	return s.APIKeys.Revoke(ctx, actor, "acme", id, reason, keepOne)
 }
 
 func (s anybodysKeys) List(ctx context.Context, _ string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {

@@ -228,7 +228,7 @@ func TestAnInvalidKeyIsNotReadAgain(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.guess(text, "192.0.2.1:1"))
 	require.Equal(t, 1, keys.asked)
 	id, _, _ := splitKey("Bearer " + text)
-	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, false)
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, "", false)
 	require.NoError(t, err)
 	for range 20 {
 		require.NotEqual(t, http.StatusOK, w.guess(text, "192.0.2.1:1"))

@@ -60,7 +60,7 @@ func (s *service) UnprotectAccount(
 	ctx context.Context, in server.UnprotectAccountRequestObject,
 ) (server.UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
+	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID, value(in.Params.Reason))
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, notFound("protected account "+in.AccountID, err)
 	}

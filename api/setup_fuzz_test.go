@@ -207,7 +207,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries [
 	require.NoError(t, err)
 	for _, w := range earlier { // those of an earlier API would only take time
 		if w.Kind != provision.WebhookCallback {
-			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0, ""))
 		}
 	}
 	for i := range 3 {

@@ -71,21 +71,26 @@ func walkTable() map[string]walked {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
 			foreign: []string{`{"id":"{account_id}","role_arn":"arn:aws:iam::{account_id}:role/Q","environment":"production",` + account + `}`},
 		},
-		"listAccounts":       {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1"}},
+		"listAccounts": {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1", "search={account_id}", "search=mk",
+			"waiting_for_verification=true", "has_finding=false"}},
+		"countAccounts":      {queries: []string{"marketplace=nordic"}},
 		"getAccount":         {},
 		"updateAccount":      {body: `{"name":"Pool 2"}`, header: ifMatch},
-		"deleteAccount":      {header: ifMatch},
+		"deleteAccount":      {header: ifMatch, queries: []string{"reason=because"}},
 		"invalidateAccount":  {body: reason},
 		"returnAccount":      {body: reason},
 		"removeLeftovers":    {body: reason, path: map[string]string{"account_id": "left_account"}},
 		"verifyAccount":      {},
 		"listAccountHistory": {queries: []string{"limit=1"}},
+		"listAccountChecks":  {},
+		"listAccountChanges": {queries: []string{"limit=1"}, path: map[string]string{"account_id": "changed_account"}},
+		"getAccountRole":     {queries: []string{"principal_arn=arn:aws:iam::999988887777:role/workers"}},
 
 		"listAPIKeys":  {queries: []string{"limit=1"}},
 		"createAPIKey": {body: newKey},
 		"getAPIKey":    {},
 		"rotateAPIKey": {body: `{"overlap_hours":2}`},
-		"revokeAPIKey": {},
+		"revokeAPIKey": {body: reason},
 
 		"listPools":             {queries: []string{"limit=1"}},
 		"createPool":            {body: `{"marketplace":"new-{n}","environment":"production"}`, free: true},
@@ -94,8 +99,10 @@ func walkTable() map[string]walked {
 		"listPoolHistory":       {queries: []string{"limit=1"}},
 		"listProtectedAccounts": {queries: []string{"limit=1"}},
 		"protectAccount":        {body: `{"note":"because"}`, free: true},
-		"unprotectAccount":      {path: map[string]string{"account_id": "protected_account"}},
+		"unprotectAccount": {path: map[string]string{"account_id": "protected_account"},
+			queries: []string{"reason=because"}},
 		"getStock":              {queries: []string{"marketplace=nordic"}},
+		"getStockHistory":       {queries: []string{"marketplace=nordic", "model=SPAM", "since=2026-11-22T10:00:00Z"}},
 		"listStockAlerts":       {queries: []string{"limit=1"}},
 		"acknowledgeStockAlert": {body: `{"note":"because"}`},
 
@@ -103,7 +110,7 @@ func walkTable() map[string]walked {
 		"listWebhooks":         {queries: []string{"limit=1"}},
 		"getWebhook":           {},
 		"updateWebhook":        {body: `{"description":"another"}`, header: ifMatch},
-		"deleteWebhook":        {header: ifMatch},
+		"deleteWebhook":        {header: ifMatch, queries: []string{"reason=because"}},
 		"rotateWebhookSecret":  {body: `{"overlap_seconds":60}`},
 		"testWebhook":          {},
 		"replayWebhook":        {body: `{"since":"2026-11-22T10:00:00Z"}`},
@@ -145,6 +152,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"completed_order": (*walk).completed,
 	"account_id":      (*walk).account,
 	"left_account":    (*walk).left,
+	"changed_account": (*walk).changed,
 	"key_id":          (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
@@ -167,7 +175,7 @@ var markers = []string{"mk-user", "mk-contact", "mk-customer", "mk-mail", "mk-al
 
 // tablesWithoutProvider are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
 var tablesWithoutProvider = []string{
-	"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys",
+	"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys", "worker_identity",
 }
 
 // owners say whose the rows are of tables that belong to another one's.
@@ -262,6 +270,16 @@ func (w *walk) left() map[string]string {
 		Failure:   provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended it"}})
 	require.NoError(w.t, err)
 	return map[string]string{"left_account": account}
+}
+
+// changed is an account in which an order of acme has set its alias.
+func (w *walk) changed() map[string]string {
+	ctx := w.t.Context()
+	key, account := w.claimed()
+	_, err := w.database.Steps.Begin(ctx, key, account, provision.StepAlias, 1)
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.database.Steps.End(ctx, key, account, provision.StepAlias, provision.AttemptEnd{State: provision.StepDone}))
+	return map[string]string{"changed_account": account}
 }
 
 func (w *walk) apiKey() map[string]string {

@@ -114,7 +114,7 @@ func realTime(c *Config) { c.Now = time.Now }
 func databaseOf(db *postgres.DB) Database {
 	return Database{
 		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History, Imports: db.Imports,
-		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
+		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools, Processes: db.Processes,
 		ProtectedAccounts: db.ProtectedAccounts, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
 	}
 }

@@ -27,6 +27,32 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 	return answer, nil
 }
 
+// GetStockHistory answers GET /v1/stock/history.
+func (s *service) GetStockHistory(
+	ctx context.Context, in server.GetStockHistoryRequestObject,
+) (server.GetStockHistoryResponseObject, error) {
+	hours, err := s.Stock.History(ctx, callerOf(ctx).Provider, provision.StockHistoryFilter{
+		Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Model: value(in.Params.Model),
+		Since: value(in.Params.Since),
+	})
+	if err != nil {
+		return nil, err
+	}
+	answer := server.GetStockHistory200JSONResponse{Items: []openapi.PoolStockHistory{}}
+	var pool provision.Pool
+	for _, h := range hours { // those of one pool follow each other
+		if h.Pool != pool {
+			pool = h.Pool
+			answer.Items = append(answer.Items, openapi.PoolStockHistory{Marketplace: pool.Marketplace, Environment: pool.Environment})
+		}
+		last := &answer.Items[len(answer.Items)-1]
+		last.Hours = append(last.Hours, openapi.StockHour{
+			At: h.Hour.UTC(), Ready: h.Ready, OrdersWaiting: h.OrdersWaiting, Allocations: h.Allocations,
+		})
+	}
+	return answer, nil
+}
+
 // ListStockAlerts answers GET /v1/stock-alerts.
 func (s *service) ListStockAlerts(
 	ctx context.Context, in server.ListStockAlertsRequestObject,

@@ -130,7 +130,7 @@ func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequ
 		return nil, err
 	}
 	err = match.try(func(version int64) error {
-		return s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version)
+		return s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, value(in.Params.Reason))
 	})
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)

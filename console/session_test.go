@@ -75,7 +75,7 @@ func TestASessionEnds(t *testing.T) {
 		key := w.Key(t, "acme", provision.RoleViewer)
 		b := w.visitor(t)
 		b.signIn(key)
-		_, err := w.DB.APIKeys.Revoke(t.Context(), "test", "acme", strings.Split(key, "_")[2], false)
+		_, err := w.DB.APIKeys.Revoke(t.Context(), "test", "acme", strings.Split(key, "_")[2], "", false)
 		require.NoError(t, err)
 		got := b.get("/console/acme/orders")
 		require.Equal(t, http.StatusUnauthorized, got.status)

@@ -28,10 +28,9 @@ CREATE INDEX sessions_of_provider ON sessions USING gin (providers);
 
 ALTER TABLE access_history DROP CONSTRAINT access_history_what_known;
 ALTER TABLE access_history ADD CONSTRAINT access_history_what_known
-    CHECK (what IN ('created', 'rotated', 'revoked', 'signed_in', 'signed_out', 'sessions_ended'));
-COMMENT ON TABLE access_history IS
-    'who created, rotated and revoked which API key, and who signed in to the console; holds no secrets and no hashes; written by '
-    'triggers of api_keys and sessions, and by the program when an admin ends all sessions';
+    CHECK (what IN ('created', 'rotated', 'revoked', 'webhook_created', 'webhook_changed', 'webhook_deleted',
+        'signed_in', 'signed_out', 'sessions_ended')) NOT VALID;
+ALTER TABLE access_history VALIDATE CONSTRAINT access_history_what_known;
 
 -- +goose StatementBegin
 CREATE FUNCTION sessions_history() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -51,6 +50,9 @@ CREATE TRIGGER sessions_history AFTER INSERT OR DELETE ON sessions FOR EACH ROW 
 -- +goose Down
 DROP TABLE sessions;
 DROP FUNCTION sessions_history();
+ALTER TABLE access_history DISABLE TRIGGER access_history_append_only;
 DELETE FROM access_history WHERE what IN ('signed_in', 'signed_out', 'sessions_ended');
+ALTER TABLE access_history ENABLE TRIGGER access_history_append_only;
 ALTER TABLE access_history DROP CONSTRAINT access_history_what_known;
-ALTER TABLE access_history ADD CONSTRAINT access_history_what_known CHECK (what IN ('created', 'rotated', 'revoked'));
+ALTER TABLE access_history ADD CONSTRAINT access_history_what_known
+    CHECK (what IN ('created', 'rotated', 'revoked', 'webhook_created', 'webhook_changed', 'webhook_deleted'));

@@ -122,6 +122,10 @@ type Account struct {
 	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
+	// Place The place in line of a Ready account among those of its pool and model: orders take the account in place 1 next.
+	// Only the answer for one account has it.
+	Place *int `json:"place,omitempty"`
+
 	// ReadyWhenVerified Whether the account becomes Ready as soon as a verification passes: it was just added, an operator
 	// returned it, or an order set it aside because Quartermaster could not open a session in it.
 	ReadyWhenVerified bool `json:"ready_when_verified"`
@@ -157,6 +161,109 @@ type Account struct {
 // AccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
 // Lower-case letters, digits, and single hyphens inside; not twelve digits.
 type AccountAlias = string
+
+// AccountChange Something that an order changed in an account.
+type AccountChange struct {
+	// After What the order set or created. Absent if it is not known.
+	After *string `json:"after,omitempty"`
+
+	// Before What was there before. Absent if there was nothing, or if it is not known.
+	Before *string `json:"before,omitempty"`
+
+	// ChangedAt When the order first began with it.
+	ChangedAt time.Time `json:"changed_at"`
+
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
+	OrderID OrderID `json:"order_id"`
+
+	// Problem Why the last attempt failed. Absent if it did not.
+	Problem *string `json:"problem,omitempty"`
+
+	// PutBackAt When Quartermaster had put it back. Absent if it has not, or has not yet.
+	PutBackAt *time.Time `json:"put_back_at,omitempty"`
+
+	// Resource What was changed, by the name of the step: `iam_user`, `contacts`, `account_alias`, `cost_report` or `sign_in`.
+	Resource string `json:"resource"`
+
+	// State The state of a step. `retrying`: an attempt failed, and another one follows · `stopped`: the order was stopped
+	// during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
+	State StepState `json:"state"`
+}
+
+// AccountChangePage A page of changes, newest first.
+type AccountChangePage struct {
+	// Items The changes.
+	Items []AccountChange `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// AccountCheck One check of a verification.
+type AccountCheck struct {
+	// At When it was checked. Absent if it was not.
+	At *time.Time `json:"at,omitempty"`
+
+	// Found What was found. Absent if there is nothing to say beyond the outcome.
+	Found *string `json:"found,omitempty"`
+
+	// Name What was checked.
+	//
+	// | check | passes when |
+	// |---|---|
+	// | `not_protected` | the account is not protected |
+	// | `role` | the role can be assumed with the external id |
+	// | `identity` | the role is in this account |
+	// | `external_id` | the role cannot be assumed without the external id |
+	// | `account_state` | AWS has not suspended or closed the account |
+	// | `readable` | the alias and the contacts can be read |
+	// | `contact` | AWS would accept the primary contact again, so it can be restored |
+	// | `clean` | no IAM user of an order is left |
+	Name CheckName `json:"name"`
+
+	// Outcome `skipped`: the role lacks a permission that is optional · `not_reached`: an earlier check failed.
+	Outcome provision.CheckOutcome `json:"outcome"`
+}
+
+// AccountChecks The checks of the last verification that had a clear answer.
+type AccountChecks struct {
+	// CheckedAt When the verification began. Absent if there was none.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// Items The checks, in the order in which they run.
+	Items []AccountCheck `json:"items"`
+
+	// Passed Whether the verification passed. Absent if there was none.
+	Passed *bool `json:"passed,omitempty"`
+}
+
+// AccountCounts How many accounts there are.
+type AccountCounts struct {
+	// All All accounts.
+	All int `json:"all"`
+
+	// Allocated Accounts that belong to customers.
+	Allocated int `json:"allocated"`
+
+	// HasFinding Accounts whose last verification did not pass.
+	HasFinding int `json:"has_finding"`
+
+	// Invalid Accounts that cannot be used, those that wait for verification included.
+	Invalid int `json:"invalid"`
+
+	// Provisioning Accounts that an order holds.
+	Provisioning int `json:"provisioning"`
+
+	// ProvisioningFailed Accounts whose provisioning failed.
+	ProvisioningFailed int `json:"provisioning_failed"`
+
+	// Ready Accounts that orders can take.
+	Ready int `json:"ready"`
+
+	// WaitingForVerification Invalid accounts that become Ready when verification passes.
+	WaitingForVerification int `json:"waiting_for_verification"`
+}
 
 // AccountFile Accounts as CSV (RFC 4180): a header, then one account per row.
 type AccountFile = string
@@ -272,6 +379,33 @@ type AccountPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// AccountRole The IAM policies of an account's role, and of the workers' identity.
+type AccountRole struct {
+	// Advice What to check or to do before you use the policies. Absent if there is nothing to do.
+	Advice *string `json:"advice,omitempty"`
+
+	// PermissionsPolicy An IAM policy document, in the form that AWS accepts.
+	PermissionsPolicy IAMPolicy `json:"permissions_policy"`
+
+	// PrincipalARN The identity that the role trusts. Absent if it is not known.
+	PrincipalARN *string `json:"principal_arn,omitempty"`
+
+	// PrincipalSource Where `principal_arn` is from: this request, the option `QM_AWS_PRINCIPAL_ARN`, or the report of a worker.
+	PrincipalSource *string `json:"principal_source,omitempty"`
+
+	// ReportedAt When a worker reported this identity. Present only if it is from a worker.
+	ReportedAt *time.Time `json:"reported_at,omitempty"`
+
+	// RoleARN The role that Quartermaster assumes.
+	RoleARN string `json:"role_arn"`
+
+	// ServicePolicy An IAM policy document, in the form that AWS accepts.
+	ServicePolicy IAMPolicy `json:"service_policy"`
+
+	// TrustPolicy An IAM policy document, in the form that AWS accepts.
+	TrustPolicy *IAMPolicy `json:"trust_policy,omitempty"`
+}
+
 // AccountStatus The status of the account. Orders take only `ready` accounts.
 type AccountStatus = provision.AccountStatus
 
@@ -374,6 +508,20 @@ type CallbackSecret struct {
 
 // CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 type CallbackURL = string
+
+// CheckName What was checked.
+//
+// | check | passes when |
+// |---|---|
+// | `not_protected` | the account is not protected |
+// | `role` | the role can be assumed with the external id |
+// | `identity` | the role is in this account |
+// | `external_id` | the role cannot be assumed without the external id |
+// | `account_state` | AWS has not suspended or closed the account |
+// | `readable` | the alias and the contacts can be read |
+// | `contact` | AWS would accept the primary contact again, so it can be restored |
+// | `clean` | no IAM user of an order is left |
+type CheckName = provision.CheckName
 
 // ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
 // accounts, which points to its own identity. Claims resume automatically when any account of the pool passes
@@ -808,7 +956,7 @@ type HealthCheck struct {
 // HealthStatus `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
 type HealthStatus = string
 
-// HistoryEntry Something that happened. It is about the order, the account or the API key that it names, or else about the pool
+// HistoryEntry Something that happened. It is about the order, the account, the API key or the webhook that it names, or else about the pool
 // that `marketplace` and `environment` name.
 type HistoryEntry struct {
 	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
@@ -822,7 +970,8 @@ type HistoryEntry struct {
 
 	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
 	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
-	// Of access: `created`, `rotated` or `revoked`. Absent if there is nothing to say beyond `from` and `to`.
+	// Of access: `created`, `rotated` or `revoked` of an API key, and `webhook_created`, `webhook_changed` or
+	// `webhook_deleted`. Absent if there is nothing to say beyond `from` and `to`.
 	Code *string `json:"code,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -838,7 +987,8 @@ type HistoryEntry struct {
 	KeyID *KeyID `json:"key_id,omitempty"`
 
 	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-	// changes of settings · `access`: API keys that were created, rotated or revoked.
+	// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
+	// endpoints that were created, changed or deleted.
 	Kind HistoryKind `json:"kind"`
 
 	// Marketplace The id of one of the provider's marketplaces.
@@ -858,13 +1008,17 @@ type HistoryEntry struct {
 
 	// To The state, status or setting after. It equals `from` if the entry is a request that did not change it at once. Absent if there is none.
 	To *json.RawMessage `json:"to,omitempty"`
+
+	// WebhookID The id of an endpoint.
+	WebhookID *WebhookID `json:"webhook_id,omitempty"`
 }
 
 // HistoryFields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
 type HistoryFields = []string
 
 // HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-// changes of settings · `access`: API keys that were created, rotated or revoked.
+// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
+// endpoints that were created, changed or deleted.
 type HistoryKind = provision.HistoryKind
 
 // HistoryPage A page of the history, newest first.
@@ -883,6 +1037,9 @@ type HistoryReason = string
 // HistoryRefused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
 // repeated within an hour is recorded once.
 type HistoryRefused = string
+
+// IAMPolicy An IAM policy document, in the form that AWS accepts.
+type IAMPolicy = json.RawMessage
 
 // IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 type IAMUserName = string
@@ -917,6 +1074,12 @@ type KeyLimit = float64
 
 // KeyName What the key is for. Free text. Do not name people.
 type KeyName = string
+
+// KeyRevocation Why the key is revoked.
+type KeyRevocation struct {
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonText `json:"reason,omitempty"`
+}
 
 // KeyRotation How long the old key stays valid.
 type KeyRotation struct {
@@ -1875,6 +2038,18 @@ type PoolStock struct {
 	WaitingForVerification int `json:"waiting_for_verification"`
 }
 
+// PoolStockHistory The stock of one pool, hour by hour.
+type PoolStockHistory struct {
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment Environment `json:"environment"`
+
+	// Hours The hours, oldest first.
+	Hours []StockHour `json:"hours"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace MarketplaceID `json:"marketplace"`
+}
+
 // PoolUpdate The settings to change. Settings that you leave out stay as they are; a list replaces the whole list.
 type PoolUpdate struct {
 	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
@@ -2420,6 +2595,27 @@ type StockAlertPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// StockHistory The stock of the past.
+type StockHistory struct {
+	// Items The pools.
+	Items []PoolStockHistory `json:"items"`
+}
+
+// StockHour The stock of one hour.
+type StockHour struct {
+	// Allocations Accounts that became customers' since the entry before. Absent if there is none before.
+	Allocations *int `json:"allocations,omitempty"`
+
+	// At When the hour begins.
+	At time.Time `json:"at"`
+
+	// OrdersWaiting Waiting orders at the last check of the hour.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready Ready accounts at the last check of the hour.
+	Ready int `json:"ready"`
+}
+
 // UserPolicies The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
 // `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 type UserPolicies = []string
@@ -2555,6 +2751,9 @@ type Workers struct {
 // AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountIDInPath = AccountID
 
+// AccountSearch defines model for AccountSearch.
+type AccountSearch = string
+
 // AlertIDInPath defines model for AlertIDInPath.
 type AlertIDInPath = string
 
@@ -2566,6 +2765,9 @@ type DeliveryIDInPath = DeliveryID
 
 // EnvironmentInPath `production` is real stock; `test` is stock for trials.
 type EnvironmentInPath = Environment
+
+// HasFinding defines model for HasFinding.
+type HasFinding = bool
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -2591,6 +2793,12 @@ type MarketplaceInPath = MarketplaceID
 // OrderIDInPath The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
 // are not allowed.
 type OrderIDInPath = OrderID
+
+// ReasonInQuery defines model for ReasonInQuery.
+type ReasonInQuery = string
+
+// WaitingForVerification defines model for WaitingForVerification.
+type WaitingForVerification = bool
 
 // WebhookIDInPath The id of an endpoint.
 type WebhookIDInPath = WebhookID
@@ -2636,11 +2844,35 @@ type ListAccountsParams struct {
 	// Model Only accounts of this model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 
+	// Search Only accounts that match this text. It finds an account by the beginning of its AWS account id, by the id of the
+	// order that holds it, and by words: each word of the text must begin a word of the account's name or root e-mail
+	// address. A word is a run of letters and digits; letter case does not matter. `pool 42` finds `Pool 42-b`, and
+	// `42@provider` finds `aws+42@provider.example`.
+	Search *AccountSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// WaitingForVerification `true`: only Invalid accounts that become Ready when verification passes. `false`: only the others.
+	WaitingForVerification *WaitingForVerification `form:"waiting_for_verification,omitempty" json:"waiting_for_verification,omitempty"`
+
+	// HasFinding `true`: only accounts whose last verification did not pass; `finding` says why. `false`: only the others.
+	HasFinding *HasFinding `form:"has_finding,omitempty" json:"has_finding,omitempty"`
+
 	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CountAccountsParams defines parameters for CountAccounts.
+type CountAccountsParams struct {
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Model Only accounts of this model.
+	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 }
 
 // ExportAccountsParams defines parameters for ExportAccounts.
@@ -2656,10 +2888,25 @@ type ExportAccountsParams struct {
 
 	// Model Only accounts of this model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
+
+	// Search Only accounts that match this text. It finds an account by the beginning of its AWS account id, by the id of the
+	// order that holds it, and by words: each word of the text must begin a word of the account's name or root e-mail
+	// address. A word is a run of letters and digits; letter case does not matter. `pool 42` finds `Pool 42-b`, and
+	// `42@provider` finds `aws+42@provider.example`.
+	Search *AccountSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// WaitingForVerification `true`: only Invalid accounts that become Ready when verification passes. `false`: only the others.
+	WaitingForVerification *WaitingForVerification `form:"waiting_for_verification,omitempty" json:"waiting_for_verification,omitempty"`
+
+	// HasFinding `true`: only accounts whose last verification did not pass; `finding` says why. `false`: only the others.
+	HasFinding *HasFinding `form:"has_finding,omitempty" json:"has_finding,omitempty"`
 }
 
 // DeleteAccountParams defines parameters for DeleteAccount.
 type DeleteAccountParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -2670,6 +2917,15 @@ type UpdateAccountParams struct {
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAccountChangesParams defines parameters for ListAccountChanges.
+type ListAccountChangesParams struct {
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListAccountHistoryParams defines parameters for ListAccountHistory.
@@ -2693,6 +2949,12 @@ type ReturnAccountParams struct {
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetAccountRoleParams defines parameters for GetAccountRole.
+type GetAccountRoleParams struct {
+	// PrincipalARN The role or user that the workers run as, instead of the known one.
+	PrincipalARN *string `form:"principal_arn,omitempty" json:"principal_arn,omitempty"`
 }
 
 // VerifyAccountParams defines parameters for VerifyAccount.
@@ -2870,6 +3132,12 @@ type ListProtectedAccountsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// UnprotectAccountParams defines parameters for UnprotectAccount.
+type UnprotectAccountParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
 // GetStockParams defines parameters for GetStock.
 type GetStockParams struct {
 	// Marketplace Only results of this marketplace.
@@ -2900,6 +3168,22 @@ type ListStockAlertsParams struct {
 // ListStockAlertsParamsState defines parameters for ListStockAlerts.
 type ListStockAlertsParamsState string
 
+// GetStockHistoryParams defines parameters for GetStockHistory.
+type GetStockHistoryParams struct {
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Model Only the accounts of this model, and the orders that wait for it. Without it, all models together.
+	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
+
+	// Since Only hours that begin at this time or later; by default the last 30 days. In a query string, write the `+` of
+	// a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+}
+
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
 	// Limit The maximum number of items on a page.
@@ -2911,6 +3195,9 @@ type ListWebhooksParams struct {
 
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
+	// Reason Why, for the people who will read the history. Free text. Do not name people.
+	Reason *ReasonInQuery `form:"reason,omitempty" json:"reason,omitempty"`
+
 	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
 	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -2952,6 +3239,9 @@ type ReturnAccountJSONRequestBody = Reason
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// RevokeAPIKeyJSONRequestBody defines body for RevokeAPIKey for application/json ContentType.
+type RevokeAPIKeyJSONRequestBody = KeyRevocation
 
 // RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
 type RotateAPIKeyJSONRequestBody = KeyRotation
@@ -3184,6 +3474,15 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccount(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CountAccounts Count accounts by status
+	//
+	// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+	// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+	// may also be counted in `has_finding`.
+	//
+	// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+	CountAccounts(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ExportAccounts Export accounts as CSV
 	//
 	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -3232,6 +3531,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccount(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAccountChanges List what orders changed in an account
+	//
+	// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+	// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+	// is not a change.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+	ListAccountChanges(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAccountChecks List the checks of the last verification
+	//
+	// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+	// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+	// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+	// The list is empty until the account has been verified.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+	ListAccountChecks(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAccountHistory Read the history of an account
 	//
@@ -3316,6 +3634,19 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/accounts/{account_id}/return (the `ReturnAccount` operationId).
 	ReturnAccount(ctx context.Context, accountID AccountIDInPath, params *ReturnAccountParams, body ReturnAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAccountRole Read the IAM policies of an account's role
+	//
+	// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+	// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+	// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+	//
+	// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+	// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+	// answer has no `trust_policy`, and `advice` says what to do.
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+	GetAccountRole(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// VerifyAccount Verify an account now
 	//
 	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -3370,14 +3701,27 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokeAPIKeyWithBody Revoke an API key
+	//
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+	RevokeAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RevokeAPIKey Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
+	// Takes a body of the `application/json` content type.
+	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-	RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
@@ -3983,7 +4327,7 @@ type ClientInterface interface {
 	// until an operator returns it.
 	//
 	// Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-	UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UnprotectAccount(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ProtectAccountWithBody Protect an account
 	//
@@ -4071,6 +4415,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetStockHistory Read the stock of the past, hour by hour
+	//
+	// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+	// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+	// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+	//
+	// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+	GetStockHistory(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks List webhook endpoints, oldest first
 	//
@@ -4387,6 +4740,25 @@ func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONReques
 	return c.Client.Do(req)
 }
 
+// CountAccounts Count accounts by status
+//
+// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+// may also be counted in `has_finding`.
+//
+// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+func (c *Client) CountAccounts(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountAccountsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ExportAccounts Export accounts as CSV
 //
 // Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -4476,6 +4848,45 @@ func (c *Client) UpdateAccountWithBody(ctx context.Context, accountID AccountIDI
 // Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 func (c *Client) UpdateAccount(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAccountRequest(c.Server, accountID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAccountChanges List what orders changed in an account
+//
+// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+// is not a change.
+//
+// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+func (c *Client) ListAccountChanges(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAccountChangesRequest(c.Server, accountID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAccountChecks List the checks of the last verification
+//
+// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+// The list is empty until the account has been verified.
+//
+// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+func (c *Client) ListAccountChecks(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAccountChecksRequest(c.Server, accountID)
 	if err != nil {
 		return nil, err
 	}
@@ -4639,6 +5050,29 @@ func (c *Client) ReturnAccount(ctx context.Context, accountID AccountIDInPath, p
 	return c.Client.Do(req)
 }
 
+// GetAccountRole Read the IAM policies of an account's role
+//
+// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+//
+// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+// answer has no `trust_policy`, and `advice` says what to do.
+//
+// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+func (c *Client) GetAccountRole(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountRoleRequest(c.Server, accountID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // VerifyAccount Verify an account now
 //
 // Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -4743,15 +5177,38 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 	return c.Client.Do(req)
 }
 
+// RevokeAPIKeyWithBody Revoke an API key
+//
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+func (c *Client) RevokeAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RevokeAPIKey Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 // revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
+// Takes a body of the `application/json` content type.
+//
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeAPIKeyRequest(c.Server, keyID)
+func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPIKeyRequest(c.Server, keyID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5816,8 +6273,8 @@ func (c *Client) ListProtectedAccounts(ctx context.Context, params *ListProtecte
 // until an operator returns it.
 //
 // Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUnprotectAccountRequest(c.Server, accountID)
+func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnprotectAccountRequest(c.Server, accountID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5995,6 +6452,25 @@ func (c *Client) AcknowledgeStockAlertWithBody(ctx context.Context, alertID Aler
 // Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 func (c *Client) AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAcknowledgeStockAlertRequest(c.Server, alertID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetStockHistory Read the stock of the past, hour by hour
+//
+// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+//
+// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+func (c *Client) GetStockHistory(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStockHistoryRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6642,6 +7118,42 @@ func NewListAccountsRequest(server string, params *ListAccountsParams) (*http.Re
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WaitingForVerification != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "waiting_for_verification", *params.WaitingForVerification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasFinding != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_finding", *params.HasFinding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -6716,6 +7228,84 @@ func NewCreateAccountRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCountAccountsRequest constructs an http.Request for the CountAccounts method
+func NewCountAccountsRequest(server string, params *CountAccountsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/counts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Model != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "model", *params.Model, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -6796,6 +7386,42 @@ func NewExportAccountsRequest(server string, params *ExportAccountsParams) (*htt
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WaitingForVerification != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "waiting_for_verification", *params.WaitingForVerification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasFinding != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_finding", *params.HasFinding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6834,6 +7460,33 @@ func NewDeleteAccountRequest(server string, accountID AccountIDInPath, params *D
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -6950,6 +7603,113 @@ func NewUpdateAccountRequestWithBody(server string, accountID AccountIDInPath, p
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListAccountChangesRequest constructs an http.Request for the ListAccountChanges method
+func NewListAccountChangesRequest(server string, accountID AccountIDInPath, params *ListAccountChangesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAccountChecksRequest constructs an http.Request for the ListAccountChecks method
+func NewListAccountChecksRequest(server string, accountID AccountIDInPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/checks", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7199,6 +7959,67 @@ func NewReturnAccountRequestWithBody(server string, accountID AccountIDInPath, p
 	return req, nil
 }
 
+// NewGetAccountRoleRequest constructs an http.Request for the GetAccountRole method
+func NewGetAccountRoleRequest(server string, accountID AccountIDInPath, params *GetAccountRoleParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "account_id", accountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/accounts/%s/role", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PrincipalARN != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "principal_arn", *params.PrincipalARN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewVerifyAccountRequest constructs an http.Request for the VerifyAccount method
 func NewVerifyAccountRequest(server string, accountID AccountIDInPath, params *VerifyAccountParams) (*http.Request, error) {
 	var err error
@@ -7388,8 +8209,19 @@ func NewGetAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, error
 	return req, nil
 }
 
-// NewRevokeAPIKeyRequest constructs an http.Request for the RevokeAPIKey method
-func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, error) {
+// NewRevokeAPIKeyRequest calls the generic RevokeAPIKey builder with application/json body
+func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+}
+
+// NewRevokeAPIKeyRequestWithBody constructs an http.Request for the RevokeAPIKey method, with any body, and a specified content type
+func NewRevokeAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7414,10 +8246,12 @@ func NewRevokeAPIKeyRequest(server string, keyID KeyIDInPath) (*http.Request, er
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9199,7 +10033,7 @@ func NewListProtectedAccountsRequest(server string, params *ListProtectedAccount
 }
 
 // NewUnprotectAccountRequest constructs an http.Request for the UnprotectAccount method
-func NewUnprotectAccountRequest(server string, accountID AccountIDInPath) (*http.Request, error) {
+func NewUnprotectAccountRequest(server string, accountID AccountIDInPath, params *UnprotectAccountParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9222,6 +10056,33 @@ func NewUnprotectAccountRequest(server string, accountID AccountIDInPath) (*http
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -9561,6 +10422,96 @@ func NewAcknowledgeStockAlertRequestWithBody(server string, alertID AlertIDInPat
 	return req, nil
 }
 
+// NewGetStockHistoryRequest constructs an http.Request for the GetStockHistory method
+func NewGetStockHistoryRequest(server string, params *GetStockHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stock/history")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Model != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "model", *params.Model, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListWebhooksRequest constructs an http.Request for the ListWebhooks method
 func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Request, error) {
 	var err error
@@ -9691,6 +10642,33 @@ func NewDeleteWebhookRequest(server string, webhookID WebhookIDInPath, params *D
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "reason", *params.Reason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -10252,6 +11230,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccountWithResponse(ctx context.Context, body CreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccountResponse, error)
 
+	// CountAccountsWithResponse Count accounts by status
+	//
+	// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+	// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+	// may also be counted in `has_finding`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+	CountAccountsWithResponse(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*CountAccountsResponse, error)
+
 	// ExportAccountsWithResponse Export accounts as CSV
 	//
 	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -10306,6 +11295,29 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, body UpdateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateAccountResponse, error)
+
+	// ListAccountChangesWithResponse List what orders changed in an account
+	//
+	// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+	// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+	// is not a change.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+	ListAccountChangesWithResponse(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*ListAccountChangesResponse, error)
+
+	// ListAccountChecksWithResponse List the checks of the last verification
+	//
+	// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+	// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+	// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+	// The list is empty until the account has been verified.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+	ListAccountChecksWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*ListAccountChecksResponse, error)
 
 	// ListAccountHistoryWithResponse Read the history of an account
 	//
@@ -10392,6 +11404,21 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/accounts/{account_id}/return (the `ReturnAccount` operationId).
 	ReturnAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *ReturnAccountParams, body ReturnAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ReturnAccountResponse, error)
 
+	// GetAccountRoleWithResponse Read the IAM policies of an account's role
+	//
+	// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+	// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+	// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+	//
+	// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+	// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+	// answer has no `trust_policy`, and `advice` says what to do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+	GetAccountRoleWithResponse(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*GetAccountRoleResponse, error)
+
 	// VerifyAccountWithResponse Verify an account now
 	//
 	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -10452,16 +11479,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*GetAPIKeyResponse, error)
 
+	// RevokeAPIKeyWithBodyWithResponse Revoke an API key
+	//
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+	RevokeAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-	RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
+	RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
 
 	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
@@ -11099,7 +12137,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-	UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error)
+	UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error)
 
 	// ProtectAccountWithBodyWithResponse Protect an account
 	//
@@ -11193,6 +12231,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlertWithResponse(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeStockAlertResponse, error)
+
+	// GetStockHistoryWithResponse Read the stock of the past, hour by hour
+	//
+	// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+	// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+	// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+	GetStockHistoryWithResponse(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*GetStockHistoryResponse, error)
 
 	// ListWebhooksWithResponse List webhook endpoints, oldest first
 	//
@@ -11654,6 +12703,47 @@ func (r CreateAccountResponse) ContentType() string {
 	return ""
 }
 
+type CountAccountsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountCounts
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountAccountsResponse) GetJSON200() *AccountCounts {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r CountAccountsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountAccountsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountAccountsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountAccountsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ExportAccountsResponse200Headers the declared response headers of an HTTP 200 response for ExportAccounts
 type ExportAccountsResponse200Headers struct {
 	ContentDisposition string
@@ -11819,6 +12909,88 @@ func (r UpdateAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAccountChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountChangePage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAccountChangesResponse) GetJSON200() *AccountChangePage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAccountChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAccountChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAccountChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAccountChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAccountChecksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountChecks
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAccountChecksResponse) GetJSON200() *AccountChecks {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAccountChecksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAccountChecksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAccountChecksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAccountChecksResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12004,6 +13176,47 @@ func (r ReturnAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReturnAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAccountRoleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccountRole
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAccountRoleResponse) GetJSON200() *AccountRole {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAccountRoleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountRoleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountRoleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAccountRoleResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13802,6 +15015,47 @@ func (r AcknowledgeStockAlertResponse) ContentType() string {
 	return ""
 }
 
+type GetStockHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StockHistory
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetStockHistoryResponse) GetJSON200() *StockHistory {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetStockHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetStockHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetStockHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetStockHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListWebhooksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14417,6 +15671,23 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 	return ParseCreateAccountResponse(rsp)
 }
 
+// CountAccountsWithResponse Count accounts by status
+//
+// The counts of the accounts that `GET /v1/accounts` lists with the same filters. The five statuses add up to
+// `all`. The accounts of `waiting_for_verification` are also counted in `invalid`, and an account of any status
+// may also be counted in `has_finding`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/counts (the `CountAccounts` operationId).
+func (c *ClientWithResponses) CountAccountsWithResponse(ctx context.Context, params *CountAccountsParams, reqEditors ...RequestEditorFn) (*CountAccountsResponse, error) {
+	rsp, err := c.CountAccounts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountAccountsResponse(rsp)
+}
+
 // ExportAccountsWithResponse Export accounts as CSV
 //
 // Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
@@ -14500,6 +15771,41 @@ func (c *ClientWithResponses) UpdateAccountWithResponse(ctx context.Context, acc
 		return nil, err
 	}
 	return ParseUpdateAccountResponse(rsp)
+}
+
+// ListAccountChangesWithResponse List what orders changed in an account
+//
+// Shows what each order changed in the account, and what was put back, newest change first. Contacts and passwords
+// are never shown: `before` and `after` then only say that there is one. A cost report that an order only linked
+// is not a change.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/changes (the `ListAccountChanges` operationId).
+func (c *ClientWithResponses) ListAccountChangesWithResponse(ctx context.Context, accountID AccountIDInPath, params *ListAccountChangesParams, reqEditors ...RequestEditorFn) (*ListAccountChangesResponse, error) {
+	rsp, err := c.ListAccountChanges(ctx, accountID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAccountChangesResponse(rsp)
+}
+
+// ListAccountChecksWithResponse List the checks of the last verification
+//
+// Shows each single check of the last verification that had a clear answer, in the order in which they ran. The
+// first check that fails ends a verification, so those after it were not reached. A verification that AWS or
+// Quartermaster could not answer in time leaves the checks as they were; the account's `finding` then names it.
+// The list is empty until the account has been verified.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/checks (the `ListAccountChecks` operationId).
+func (c *ClientWithResponses) ListAccountChecksWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*ListAccountChecksResponse, error) {
+	rsp, err := c.ListAccountChecks(ctx, accountID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAccountChecksResponse(rsp)
 }
 
 // ListAccountHistoryWithResponse Read the history of an account
@@ -14629,6 +15935,27 @@ func (c *ClientWithResponses) ReturnAccountWithResponse(ctx context.Context, acc
 	return ParseReturnAccountResponse(rsp)
 }
 
+// GetAccountRoleWithResponse Read the IAM policies of an account's role
+//
+// Returns the policies in the form that AWS accepts, with the account's id, its external id and the settings of
+// its pool filled in. The role needs `permissions_policy` and `trust_policy`; the identity of the workers needs
+// `service_policy`. Update `permissions_policy` whenever the pool's policies or its boundary change.
+//
+// The trust policy names the identity that the workers run as: `principal_arn` of this request, else the option
+// `QM_AWS_PRINCIPAL_ARN` of the API, else the identity that a worker last reported. If none of them is known, the
+// answer has no `trust_policy`, and `advice` says what to do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/accounts/{account_id}/role (the `GetAccountRole` operationId).
+func (c *ClientWithResponses) GetAccountRoleWithResponse(ctx context.Context, accountID AccountIDInPath, params *GetAccountRoleParams, reqEditors ...RequestEditorFn) (*GetAccountRoleResponse, error) {
+	rsp, err := c.GetAccountRole(ctx, accountID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountRoleResponse(rsp)
+}
+
 // VerifyAccountWithResponse Verify an account now
 //
 // Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
@@ -14719,17 +16046,34 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 	return ParseGetAPIKeyResponse(rsp)
 }
 
+// RevokeAPIKeyWithBodyWithResponse Revoke an API key
+//
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
+func (c *ClientWithResponses) RevokeAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+	rsp, err := c.RevokeAPIKeyWithBody(ctx, keyID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeAPIKeyResponse(rsp)
+}
+
 // RevokeAPIKeyWithResponse Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
 // revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
-func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
-	rsp, err := c.RevokeAPIKey(ctx, keyID, reqEditors...)
+func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RevokeAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error) {
+	rsp, err := c.RevokeAPIKey(ctx, keyID, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15642,8 +16986,8 @@ func (c *ClientWithResponses) ListProtectedAccountsWithResponse(ctx context.Cont
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
-func (c *ClientWithResponses) UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error) {
-	rsp, err := c.UnprotectAccount(ctx, accountID, reqEditors...)
+func (c *ClientWithResponses) UnprotectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, params *UnprotectAccountParams, reqEditors ...RequestEditorFn) (*UnprotectAccountResponse, error) {
+	rsp, err := c.UnprotectAccount(ctx, accountID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -15795,6 +17139,23 @@ func (c *ClientWithResponses) AcknowledgeStockAlertWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseAcknowledgeStockAlertResponse(rsp)
+}
+
+// GetStockHistoryWithResponse Read the stock of the past, hour by hour
+//
+// Returns, for each pool, one entry for each hour in which the stock was checked, oldest first: the Ready accounts
+// and the waiting orders at the last check of that hour, and the allocations since the entry before it. The entry
+// of the current hour still changes. Hours are kept for 90 days; an hour in which no worker ran has no entry.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stock/history (the `GetStockHistory` operationId).
+func (c *ClientWithResponses) GetStockHistoryWithResponse(ctx context.Context, params *GetStockHistoryParams, reqEditors ...RequestEditorFn) (*GetStockHistoryResponse, error) {
+	rsp, err := c.GetStockHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetStockHistoryResponse(rsp)
 }
 
 // ListWebhooksWithResponse List webhook endpoints, oldest first
@@ -16262,6 +17623,32 @@ func ParseCreateAccountResponse(rsp *http.Response) (*CreateAccountResponse, err
 	return response, nil
 }
 
+// ParseCountAccountsResponse parses an HTTP response from a CountAccountsWithResponse call
+func ParseCountAccountsResponse(rsp *http.Response) (*CountAccountsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountAccountsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseExportAccountsResponse parses an HTTP response from a ExportAccountsWithResponse call
 func ParseExportAccountsResponse(rsp *http.Response) (*ExportAccountsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16380,6 +17767,58 @@ func ParseUpdateAccountResponse(rsp *http.Response) (*UpdateAccountResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAccountChangesResponse parses an HTTP response from a ListAccountChangesWithResponse call
+func ParseListAccountChangesResponse(rsp *http.Response) (*ListAccountChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAccountChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountChangePage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAccountChecksResponse parses an HTTP response from a ListAccountChecksWithResponse call
+func ParseListAccountChecksResponse(rsp *http.Response) (*ListAccountChecksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAccountChecksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountChecks
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -16523,6 +17962,32 @@ func ParseReturnAccountResponse(rsp *http.Response) (*ReturnAccountResponse, err
 			headers.ETag = value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAccountRoleResponse parses an HTTP response from a GetAccountRoleWithResponse call
+func ParseGetAccountRoleResponse(rsp *http.Response) (*GetAccountRoleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountRoleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccountRole
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -17728,6 +19193,32 @@ func ParseAcknowledgeStockAlertResponse(rsp *http.Response) (*AcknowledgeStockAl
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest StockAlert
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetStockHistoryResponse parses an HTTP response from a GetStockHistoryWithResponse call
+func ParseGetStockHistoryResponse(rsp *http.Response) (*GetStockHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetStockHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StockHistory
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

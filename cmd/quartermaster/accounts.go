@@ -12,12 +12,15 @@ import (
 type accountsCommand struct {
 	List       listAccountsCommand    `cmd:"" help:"List accounts, oldest first."`
 	Show       showAccountCommand     `cmd:"" help:"Show accounts: their status, why, and their external ids."`
+	Counts     countAccountsCommand   `cmd:"" help:"Count accounts by status."`
 	Create     createAccountCommand   `cmd:"" help:"Add an account to a pool. The answer has the external id that its role must require."`
 	Update     updateAccountCommand   `cmd:"" help:"Change an account that is Ready or Invalid."`
 	Import     importAccountsCommand  `cmd:"" help:"Add the accounts of a CSV file and report faulty rows. Importing it again is safe."`
 	Export     exportAccountsCommand  `cmd:"" help:"Print accounts as CSV, with their external ids. The output can be imported."`
 	Template   accountTemplateCommand `cmd:"" help:"Print the header of a CSV file for an import."`
 	Role       accountRoleCommand     `cmd:"" help:"Print the IAM policies of an account's role and of the workers' own identity."`
+	Checks     accountChecksCommand   `cmd:"" help:"Show each check of an account's last verification."`
+	Changes    accountChangesCommand  `cmd:"" help:"Show what orders changed in an account, and what was put back."`
 	Verify     verifyAccountsCommand  `cmd:"" help:"Verify accounts now. Nothing changes in them."`
 	Invalidate invalidateCommand      `cmd:"" help:"Make accounts Invalid: orders no longer take them."`
 	Return     returnAccountsCommand  `cmd:"" help:"Make accounts Ready again, once their verification passes."`
@@ -32,11 +35,14 @@ type accountFilter struct {
 	Marketplace string                    `help:"Only accounts of this marketplace." placeholder:"ID"`
 	Environment string                    `help:"Only accounts of this environment: production or test." enum:",production,test" default:"" placeholder:"ENVIRONMENT"`
 	Model       string                    `help:"Only accounts of this model." placeholder:"MODEL"`
+	Search      string                    `help:"Only accounts that match this text: the beginning of the account id, the order that holds the account, or beginnings of words in its name and root e-mail." placeholder:"TEXT"`
+	ToVerify    bool                      `help:"Only accounts that become Ready when their verification passes."`
+	Finding     bool                      `help:"Only accounts whose last verification did not pass."`
 }
 
 // given reports whether the filter selects anything.
 func (f accountFilter) given() bool {
-	return len(f.Status) > 0 || f.Marketplace+f.Environment+f.Model != ""
+	return len(f.Status) > 0 || f.Marketplace+f.Environment+f.Model+f.Search != "" || f.ToVerify || f.Finding
 }
 
 // list returns the list of the accounts that match.
@@ -48,8 +54,12 @@ func (f accountFilter) list(e *env, api *client.Client) listing[openapi.Account]
 				Marketplace: named(f.Marketplace),
 				Environment: named(provision.Environment(f.Environment)),
 				Model:       named(provision.Model(f.Model)),
+				Search:      named(f.Search),
 				Limit:       limit,
 				Cursor:      cursor,
+
+				WaitingForVerification: named(f.ToVerify),
+				HasFinding:             named(f.Finding),
 			})
 		},
 		headings: []string{"ACCOUNT", "MODEL", "MARKETPLACE", "STATUS", "SINCE", "ORDER", "WHY"},
@@ -111,6 +121,9 @@ func showAccount(e *env, a openapi.Account) error {
 	f.add("status", fmt.Sprintf("%s since %s", a.StatusLabel, e.when(a.StatusSince)))
 	f.add("why", or(a.Reason, ""))
 	f.add("finding", or(a.Finding, ""))
+	if a.Place != nil {
+		f.add("place in line", *a.Place)
+	}
 	f.add("order", or(a.OrderID, ""))
 	f.add("pool", a.Marketplace+"/"+string(a.Environment))
 	f.add("model", a.Model)

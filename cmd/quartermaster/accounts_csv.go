@@ -34,6 +34,10 @@ func (c *exportAccountsCommand) Run(e *env, api *client.Client) error {
 		Marketplace: named(c.Marketplace),
 		Environment: named(provision.Environment(c.Environment)),
 		Model:       named(provision.Model(c.Model)),
+		Search:      named(c.Search),
+
+		WaitingForVerification: named(c.ToVerify),
+		HasFinding:             named(c.Finding),
 	}))
 	if err != nil {
 		return err

@@ -3,17 +3,17 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"strings"
+	"fmt"
 
 	"quartermaster/api/client"
 	"quartermaster/api/openapi"
-	"quartermaster/deploy/iam"
+	"quartermaster/internal/provision"
 )
 
 type accountRoleCommand struct {
 	apiOptions
 	ID        string `arg:"" help:"AWS account id, 12 digits."`
-	Principal string `help:"ARN of the role or user that the workers run as, which the account's role trusts. aws sts get-caller-identity prints it." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
+	Principal string `help:"ARN of the role or user that the workers run as, which the account's role trusts. Unset: the one that the API knows." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
 	Only      string `help:"Print only one policy, in the form that AWS accepts: role (what the account's role may do), trust (who may assume it) or service (for the workers' own identity)." enum:"role,trust,service," default:"" placeholder:"role|trust|service"`
 }
 
@@ -26,19 +26,26 @@ type rolePolicies struct {
 
 // Run prints the policies. The trust policy holds the account's external id, which "accounts show" prints too.
 func (c *accountRoleCommand) Run(e *env, api *client.Client) error {
-	account, _, err := client.Object[openapi.Account](api.GetAccount(e.ctx, c.ID))
+	if c.Principal != "" {
+		if err := provision.ValidatePrincipal(c.Principal); err != nil {
+			return usage("--principal: %w", err)
+		}
+	}
+	role, _, err := client.Object[openapi.AccountRole](
+		api.GetAccountRole(e.ctx, c.ID, &openapi.GetAccountRoleParams{PrincipalARN: named(c.Principal)}))
 	if err != nil {
 		return err
 	}
-	pool, _, err := client.Object[openapi.Pool](api.GetPool(e.ctx, account.Marketplace, account.Environment))
-	if err != nil {
-		return err
+	policies := rolePolicies{Role: role.PermissionsPolicy, Service: role.ServicePolicy}
+	if c.Only == "" || c.Only == "trust" {
+		if role.TrustPolicy == nil {
+			return errors.New(or(role.Advice, "") + " Or name it by --principal: aws sts get-caller-identity prints it")
+		}
+		policies.Trust = *role.TrustPolicy
+		if role.Advice != nil {
+			fmt.Fprintln(e.logs, *role.Advice)
+		}
 	}
-	principal, err := principalARN(c.Principal)
-	if err != nil && (c.Only == "" || c.Only == "trust") {
-		return err
-	}
-	policies := policiesOf(account, pool, principal)
 	switch c.Only {
 	case "role":
 		return writeIndentedJSON(e, policies.Role)
@@ -48,32 +55,4 @@ func (c *accountRoleCommand) Run(e *env, api *client.Client) error {
 		return writeIndentedJSON(e, policies.Service)
 	}
 	return writeIndentedJSON(e, policies)
-}
-
-func policiesOf(account openapi.Account, pool openapi.Pool, principal string) rolePolicies {
-	_, role, _ := strings.Cut(account.RoleARN, ":role/")
-	return rolePolicies{
-		Role: json.RawMessage(iam.RolePolicy(iam.Role{AccountID: account.ID, UserPolicyARNs: pool.UserPolicyArns,
-			PermissionsBoundary: or(pool.PermissionsBoundaryARN, "")})),
-		Trust:   json.RawMessage(iam.TrustPolicy(principal, account.ExternalID)),
-		Service: json.RawMessage(iam.ServicePolicy(role)),
-	}
-}
-
-// principalARN checks the identity that the account's role will trust. A trust policy names a role, never a session of it.
-func principalARN(arn string) (string, error) {
-	parts := strings.SplitN(arn, ":", 6)
-	switch {
-	case arn == "":
-		return "", errors.New("--principal is missing: name the role or user that the workers run as; " +
-			"aws sts get-caller-identity prints it")
-	case len(parts) == 6 && parts[2] == "sts" && strings.HasPrefix(parts[5], "assumed-role/"):
-		name := strings.SplitN(parts[5], "/", 3)[1]
-		return "", errors.New("--principal is a session of a role: name the role itself, " +
-			"arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name + ", with its path if it has one")
-	case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || parts[2] != "iam" ||
-		!strings.HasPrefix(parts[5], "role/") && !strings.HasPrefix(parts[5], "user/"):
-		return "", errors.New("--principal is not a role or user: write it as arn:aws:iam::<account id>:role/<name>")
-	}
-	return arn, nil
 }

@@ -117,7 +117,10 @@ func (c *cleanAccountsCommand) Run(e *env, api *client.Client) error {
 	})
 }
 
-type deleteAccountsCommand struct{ selectedAccounts }
+type deleteAccountsCommand struct {
+	selectedAccounts
+	whyOptions
+}
 
 // Run deletes the accounts.
 func (c *deleteAccountsCommand) Run(e *env, api *client.Client) error {
@@ -128,7 +131,9 @@ func (c *deleteAccountsCommand) Run(e *env, api *client.Client) error {
 	b := bulk{
 		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "delete", noun: "account", targets: targets, destroys: true,
 		do: func(id string) ([]byte, string, error) {
-			raw, err := client.Body(api.DeleteAccount(e.ctx, id, &openapi.DeleteAccountParams{IfMatch: anyVersion}))
+			raw, err := client.Body(api.DeleteAccount(e.ctx, id, &openapi.DeleteAccountParams{
+				IfMatch: anyVersion, Reason: named(c.Reason),
+			}))
 			return raw, "deleted", err
 		},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
@@ -29,9 +30,21 @@ type apiCommand struct {
 	Listen            string  `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string  `help:"URL of this service for marketplaces and customers." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	RequestsPerSecond float64 `help:"How many requests a second each API key may send." env:"QM_REQUESTS_PER_SECOND" default:"50"`
+	PrincipalARN      string  `name:"aws-principal-arn" help:"Role or user that the workers run as, for the trust policies of accounts' roles. Unset: the one that a worker has reported, without its path." env:"QM_AWS_PRINCIPAL_ARN" placeholder:"ARN"`
 	CodecListen       string  `help:"Address of the codec endpoint, with which Temporal's Web UI decrypts payloads. Unset: no endpoint." env:"QM_CODEC_LISTEN" placeholder:"HOST:PORT"`
 	CodecOrigin       string  `help:"Origin of the Web UI that may use the codec endpoint." env:"QM_CODEC_ORIGIN" placeholder:"URL"`
 	CodecToken        string  `help:"Bearer token that the codec endpoint requires." env:"QM_CODEC_TOKEN" placeholder:"TOKEN"`
+}
+
+// Validate refuses a principal that no trust policy can name.
+func (c *apiCommand) Validate() error {
+	if c.PrincipalARN == "" {
+		return nil
+	}
+	if err := provision.ValidatePrincipal(c.PrincipalARN); err != nil {
+		return fmt.Errorf("QM_AWS_PRINCIPAL_ARN: %w", err)
+	}
+	return nil
 }
 
 // Run serves until the process is told to stop.
@@ -60,6 +73,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
 		ProtectedIDs:      c.ProtectedAccounts,
+		PrincipalARN:      c.PrincipalARN,
 		RequestsPerSecond: c.RequestsPerSecond,
 		TrustedProxies:    c.networks(),
 		Metrics:           registry,
@@ -107,7 +121,7 @@ func databaseOf(db *postgres.DB) api.Database {
 	return api.Database{
 		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History, Imports: db.Imports,
 		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
-		ProtectedAccounts: db.ProtectedAccounts, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+		Processes: db.Processes, ProtectedAccounts: db.ProtectedAccounts, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
 	}
 }
 

@@ -53,6 +53,11 @@ type reasonOptions struct {
 	Reason string `help:"Why. The history shows it; do not name people." required:"" placeholder:"TEXT"`
 }
 
+// whyOptions hold the reason of a verb that needs none.
+type whyOptions struct {
+	Reason string `help:"Why. The history shows it; do not name people." placeholder:"TEXT"`
+}
+
 // target is something that a verb is applied to.
 type target struct {
 	id   string

@@ -51,7 +51,7 @@ func (c *historyCommand) Run(e *env, api *client.Client) error {
 	}.write(e, c.outputOptions, c.pageOptions)
 }
 
-// about says which order, account, key or pool an entry is about.
+// about says which order, account, key, webhook or pool an entry is about.
 func about(h openapi.HistoryEntry) string {
 	pool := ""
 	if h.Marketplace != nil {
@@ -60,7 +60,7 @@ func about(h openapi.HistoryEntry) string {
 	if h.Environment != nil {
 		pool += "/" + string(*h.Environment)
 	}
-	return cmp.Or(or(h.OrderID, ""), or(h.AccountID, ""), or(h.KeyID, ""), pool, "-")
+	return cmp.Or(or(h.OrderID, ""), or(h.AccountID, ""), or(h.KeyID, ""), or(h.WebhookID, ""), pool, "-")
 }
 
 // whatHappened says what was done, to which fields, and with which code it was refused.

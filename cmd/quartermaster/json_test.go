@@ -38,6 +38,7 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		"/v1/orders?state=completed":              {"orders", "list", "--state=completed"},
 		"/v1/orders/o-1/history":                  {"orders", "history", "o-1"},
 		"/v1/accounts":                            {"accounts", "list"},
+		"/v1/accounts?search=N":                   {"accounts", "list", "--search=N"},
 		"/v1/accounts/111122223333/history":       {"accounts", "history", "111122223333"},
 		"/v1/pools":                               {"pools", "list"},
 		"/v1/pools/nordic/production/history":     {"pools", "history", "--marketplace=nordic"},
@@ -55,10 +56,14 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		require.Equal(t, itemsOf(t, want), s.must(append(args, "--json")...), path)
 	}
 	for path, args := range map[string][]string{
-		"/v1/orders/o-1":              {"orders", "show", "o-1"},
-		"/v1/accounts/111122223333":   {"accounts", "show", "111122223333"},
-		"/v1/pools/nordic/production": {"pools", "show", "--marketplace=nordic"},
-		"/v1/webhooks/" + webhook:     {"webhooks", "show", webhook},
+		"/v1/orders/o-1":            {"orders", "show", "o-1"},
+		"/v1/accounts/111122223333": {"accounts", "show", "111122223333"},
+		"/v1/accounts/counts":       {"accounts", "counts"},
+
+		"/v1/accounts/111122223333/checks": {"accounts", "checks", "111122223333"},
+		"/v1/stock/history":                {"stock", "history"},
+		"/v1/pools/nordic/production":      {"pools", "show", "--marketplace=nordic"},
+		"/v1/webhooks/" + webhook:          {"webhooks", "show", webhook},
 	} {
 		require.Equal(t, s.get(path), s.must(append(args, "--json")...), path)
 	}

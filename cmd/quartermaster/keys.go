@@ -142,6 +142,7 @@ type revokeKeyCommand struct {
 	outputOptions
 	yesOptions
 	idOptions
+	whyOptions
 }
 
 // Run revokes the keys.
@@ -161,7 +162,7 @@ func (c *revokeKeyCommand) Run(e *env, api *client.Client) error {
 	return bulk{
 		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "revoke", noun: "key", targets: targets, destroys: true,
 		do: func(id string) ([]byte, string, error) {
-			key, raw, err := client.Object[openapi.APIKey](api.RevokeAPIKey(e.ctx, id))
+			key, raw, err := client.Object[openapi.APIKey](api.RevokeAPIKey(e.ctx, id, openapi.KeyRevocation{Reason: named(c.Reason)}))
 			return raw, "revoked at " + cmp.Or(e.whenOr(key.RevokedAt, ""), "an unknown time"), err
 		},
 	}.run(e)

@@ -223,6 +223,7 @@ type unprotectCommand struct {
 	outputOptions
 	yesOptions
 	idOptions
+	whyOptions
 }
 
 // Run removes the protection.
@@ -234,7 +235,7 @@ func (c *unprotectCommand) Run(e *env, api *client.Client) error {
 	return bulk{
 		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "unprotect", noun: "account", targets: targetsOf(ids), destroys: true,
 		do: func(id string) ([]byte, string, error) {
-			raw, err := client.Body(api.UnprotectAccount(e.ctx, id))
+			raw, err := client.Body(api.UnprotectAccount(e.ctx, id, &openapi.UnprotectAccountParams{Reason: named(c.Reason)}))
 			return raw, "no longer protected", err
 		},
 	}.run(e)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"quartermaster/api/client"
 	"quartermaster/api/openapi"
@@ -13,6 +14,11 @@ import (
 type poolFilter struct {
 	Marketplace string `help:"Only this marketplace." placeholder:"ID"`
 	Environment string `help:"Only this environment: production or test." enum:",production,test" default:"" placeholder:"ENVIRONMENT"`
+}
+
+type stockCommands struct {
+	Show    stockCommand        `cmd:"" default:"withargs" help:"Show what is in stock, how long it will last, and which alerts are open."`
+	History stockHistoryCommand `cmd:"" help:"Show the stock of the past, hour by hour."`
 }
 
 type stockCommand struct {
@@ -76,4 +82,41 @@ func alertText(a *openapi.StockAlert) string {
 		return fmt.Sprintf("%s: %s (acknowledged by %s: %s)", a.Kind, a.Reason, or(a.AcknowledgedBy, "?"), or(a.Note, ""))
 	}
 	return fmt.Sprintf("%s: %s", a.Kind, a.Reason)
+}
+
+type stockHistoryCommand struct {
+	apiOptions
+	outputOptions
+	poolFilter
+	Model string    `help:"Only accounts of this model, and orders that wait for it." placeholder:"MODEL"`
+	Since time.Time `help:"Only hours that begin at this time or later: a time, a day, or how long ago, such as 7d. Unset: the last 30 days." placeholder:"TIME"`
+}
+
+// Run prints a line for each pool and hour, the oldest hour first.
+func (c *stockHistoryCommand) Run(e *env, api *client.Client) error {
+	history, raw, err := client.Object[openapi.StockHistory](api.GetStockHistory(e.ctx, &openapi.GetStockHistoryParams{
+		Marketplace: named(c.Marketplace), Environment: named(provision.Environment(c.Environment)),
+		Model: named(provision.Model(c.Model)), Since: named(c.Since),
+	}))
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return writeRaw(e, raw)
+	}
+	rows := newTable(e.out, "POOL", "HOUR", "READY", "ORDERS WAITING", "ALLOCATIONS")
+	for _, pool := range history.Items {
+		name := pool.Marketplace + "/" + string(pool.Environment)
+		if c.Quiet {
+			fmt.Fprintln(e.out, name)
+			continue
+		}
+		for _, h := range pool.Hours {
+			rows.row(name, e.when(h.At), h.Ready, h.OrdersWaiting, numberOrDash(h.Allocations))
+		}
+	}
+	if c.Quiet {
+		return nil
+	}
+	return rows.flush()
 }

@@ -154,6 +154,7 @@ type deleteWebhookCommand struct {
 	outputOptions
 	yesOptions
 	idOptions
+	whyOptions
 }
 
 // Run deletes the endpoints.
@@ -173,7 +174,9 @@ func (c *deleteWebhookCommand) Run(e *env, api *client.Client) error {
 	return bulk{
 		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "delete", noun: "webhook", targets: targets, destroys: true,
 		do: func(id string) ([]byte, string, error) {
-			raw, err := client.Body(api.DeleteWebhook(e.ctx, id, &openapi.DeleteWebhookParams{IfMatch: anyVersion}))
+			raw, err := client.Body(api.DeleteWebhook(e.ctx, id, &openapi.DeleteWebhookParams{
+				IfMatch: anyVersion, Reason: named(c.Reason),
+			}))
 			return raw, "deleted", err
 		},
 	}.run(e)

@@ -48,11 +48,12 @@ func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
-	acts, err := c.activities(e, db, ring, temporal)
+	acts, cloud, err := c.activities(e, db, ring, temporal)
 	if err != nil {
 		return err
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
+	go reportIdentity(ctx, cloud, db.Processes, e.log)
 	err = c.serve(ctx, e, running, metrics.New(db.Stock, db.Orders, e.log),
 		httpserver.Dependency{Name: "Temporal", Check: temporal.Ready}, httpserver.Dependency{Name: "the database", Check: db.Ping})
 	if err != nil {
@@ -78,10 +79,10 @@ func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 // activities wires the activities with the database, AWS, the keys and Temporal.
 func (c *workerCommand) activities(
 	e *env, db *postgres.DB, ring *secrets.Ring, temporal temporalConnection,
-) (*activities.Activities, error) {
+) (*activities.Activities, *awscloud.Cloud, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	limits := awscloud.DefaultLimits()
 	if c.simulated() {
@@ -90,7 +91,7 @@ func (c *workerCommand) activities(
 	}
 	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, Limits: limits})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	reconciler := &reconcile.Reconciler{Reconciliation: db.Reconciliation, Accounts: db.Accounts, Orders: db.Orders,
 		Workflows: temporal.Runs(), Bounds: c.bounds()}
@@ -111,7 +112,7 @@ func (c *workerCommand) activities(
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
-	return acts, nil
+	return acts, cloud, nil
 }
 
 // work runs the worker until ctx ends. Its client never ends a workflow because of a payload that this process cannot read.

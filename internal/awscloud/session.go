@@ -139,6 +139,20 @@ func (c *Cloud) AssumableWithoutExternalID(ctx context.Context, account provisio
 	return err == nil, err
 }
 
+// OwnIdentity returns the ARN of the service's own identity, which assumes the roles of the accounts.
+func (c *Cloud) OwnIdentity(ctx context.Context) (arn string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.OpenTimeout)
+	defer cancel()
+	identity, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if IsRegionDisabled(err) {
+		identity, err = c.stsHome.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	}
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(identity.Arn), nil
+}
+
 // cached returns the cache's entry for the key. Once a minute it removes the entries that are no longer used.
 func (c *Cloud) cached(key sessionKey, now time.Time) *cachedSession {
 	c.mu.Lock()

@@ -63,36 +63,6 @@ func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Acc
 	return a, notFound(err, "account %s", id)
 }
 
-var accountList = listed{table: "accounts", status: "status", model: "t.model", time: "added_at"}
-
-// List lists the accounts of a provider, oldest first.
-func (s Accounts) List(ctx context.Context, provider string, f provision.AccountFilter) (accounts []provision.Account, err error) {
-	query, args := accountListQuery(provider, f)
-	err = s.db.SelectContext(ctx, &accounts, query, args...)
-	return accounts, err
-}
-
-func accountListQuery(provider string, f provision.AccountFilter) (query string, args []any) {
-	var w where
-	w.and("t.provider = ?", provider)
-	if f.After != nil {
-		w.and("(t.added_at, t.id) > (?, ?)", f.After.AddedAt, f.After.ID)
-	}
-	in := poolFilter[provision.AccountStatus]{provider: provider, environment: f.Environment, statuses: f.Statuses, model: f.Model}
-	if f.Marketplace != "" {
-		in.marketplaces = []string{f.Marketplace}
-	}
-	var page string
-	if in.empty() {
-		page = scan(accountList, &w, in, f.Limit)
-	} else {
-		page = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
-	}
-	return `SELECT ` + accountColumns + `
-FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
-ORDER BY a.added_at, a.id`, w.args
-}
-
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
 
 const verifyFirstSQL = `
@@ -136,9 +106,9 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 	return now, woken, err
 }
 
-// Delete deletes a Ready or Invalid account. Its history stays. Errors: as Update.
-func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64) error {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "delete"}
+// Delete deletes a Ready or Invalid account. Its history stays, with the reason if there is one. Errors: as Update.
+func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64, reason string) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "delete", reason: reason}
 	return noteRefusal(ctx, s.db, c, s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		a, err := lockAccount(ctx, tx, c)
 		if err != nil {
@@ -147,12 +117,19 @@ func (s Accounts) Delete(ctx context.Context, actor, provider, id string, versio
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
-		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: "deleted"}); err != nil {
+		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: deletedBecause(reason)}); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
 		return err
 	}))
+}
+
+func deletedBecause(reason string) string {
+	if reason == "" {
+		return "deleted"
+	}
+	return "deleted: " + reason
 }
 
 // Invalidate makes an account Invalid because an operator says so. An account that waits for its verification

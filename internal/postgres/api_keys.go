@@ -151,9 +151,12 @@ WHERE provider = $1 AND id <> $2 AND revoked_at IS NULL AND replaced_by IS NULL 
 
 // Revoke ends a key of the provider at once. A revoked key stays as it is. With keepOne it refuses to end the
 // provider's last live key that may create keys, with a *provision.StateError. A rotated key does not count as
-// one, because it ends soon. Errors: provision.ErrNotFound.
-func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
+// one, because it ends soon. The reason may be empty. Errors: provision.ErrNotFound.
+func (s APIKeys) Revoke(ctx context.Context, actor, provider, id, reason string, keepOne bool) (key provision.APIKey, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if err := setReason(ctx, tx, reason); err != nil {
+			return err
+		}
 		// Lock the provider, so that two transactions cannot revoke its last two keys at the same time.
 		if _, err := tx.ExecContext(ctx, `SELECT FROM providers WHERE id = $1 FOR NO KEY UPDATE`, provider); err != nil {
 			return err

@@ -140,7 +140,7 @@ func TestARotatedKeyStaysValidForAWhileNextToItsSuccessor(t *testing.T) {
 	past := time.Now().Add(-time.Minute)
 	createKey(t, store, apiKey("expired", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &past }))
 	refused("expired", "has expired")
-	_, err = store.APIKeys.Revoke(ctx, "key admin", "acme", "new", true)
+	_, err = store.APIKeys.Revoke(ctx, "key admin", "acme", "new", "", true)
 	require.NoError(t, err)
 	refused("new", "is revoked")
 	_, _, err = store.APIKeys.Rotate(ctx, "key admin", "other", "longer", apiKey("fourth", provision.RoleViewer), until)
@@ -181,7 +181,7 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	createKey(t, store, apiKey("theirs", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "other" }))
 	refused := func(id string) {
 		t.Helper()
-		_, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, true)
+		_, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, "", true)
 		var state *provision.StateError
 		require.ErrorAs(t, err, &state)
 		require.Contains(t, state.Reason, "last live key that may create keys: create another key of role admin first")
@@ -190,16 +190,16 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	_, _, err := store.APIKeys.Rotate(ctx, "key a", "acme", "a", apiKey("b", provision.RoleAdmin), time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	refused("b") // a ends soon
-	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "a", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "a", "", true)
 	require.NoError(t, err)
 	refused("b")
-	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "operator", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "operator", "", true)
 	require.NoError(t, err)
-	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "theirs", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "theirs", "", true)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	key, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", false)
+	key, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", "", false)
 	require.NoError(t, err, "an operator with access to the database can create another key")
-	again, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", true)
+	again, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", "", true)
 	require.NoError(t, err)
 	require.Equal(t, key.RevokedAt, again.RevokedAt)
 }
@@ -216,7 +216,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 		var refused atomic.Int32
 		for _, id := range ids {
 			race.Go(func() error {
-				if _, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, true); err != nil {
+				if _, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, "", true); err != nil {
 					refused.Add(1)
 				}
 				return nil
@@ -225,7 +225,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 		require.NoError(t, race.Wait())
 		require.EqualValues(t, 1, refused.Load(), "one of the two stays")
 		for _, id := range ids {
-			_, err := store.APIKeys.Revoke(ctx, "cli", "acme", id, false)
+			_, err := store.APIKeys.Revoke(ctx, "cli", "acme", id, "", false)
 			require.NoError(t, err)
 		}
 	}
@@ -240,7 +240,7 @@ func TestTheLifeOfAKeyIsInTheHistory(t *testing.T) {
 	_, _, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "a", apiKey("b", provision.RoleViewer), until)
 	require.NoError(t, err)
 	for range 2 {
-		_, err = store.APIKeys.Revoke(ctx, "cli root", "acme", "b", true)
+		_, err = store.APIKeys.Revoke(ctx, "cli root", "acme", "b", "", true)
 		require.NoError(t, err)
 	}
 	require.NoError(t, store.APIKeys.NoteUse(ctx, "a"))
@@ -268,7 +268,7 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 	createKey(t, store, apiKey("b", provision.RoleViewer))
 	_, _, err := store.APIKeys.Rotate(ctx, "test", "acme", "a", apiKey("c", provision.RoleViewer), time.Now().Add(time.Hour))
 	require.NoError(t, err)
-	_, err = store.APIKeys.Revoke(ctx, "test", "acme", "b", false)
+	_, err = store.APIKeys.Revoke(ctx, "test", "acme", "b", "", false)
 	require.NoError(t, err)
 	for change, name := range map[string]string{
 		`UPDATE api_keys SET role = 'admin' WHERE id = 'a'`:                                  "api_keys_identity_is_fixed",

@@ -54,6 +54,12 @@ func (db *database) tx(ctx context.Context, actor string, work func(*sqlx.Tx) er
 // setActorSQL names the actor of the history rows that the transaction causes.
 const setActorSQL = `SELECT set_config('qm.actor', $1, true)`
 
+// setReason says why the actor makes the changes of the transaction, for the history rows that triggers write.
+func setReason(ctx context.Context, tx *sqlx.Tx, reason string) error {
+	_, err := tx.ExecContext(ctx, `SELECT set_config('qm.reason', $1, true)`, reason)
+	return err
+}
+
 // runTx runs work in one transaction, after the statement that sets the actor and takes the lock.
 func (db *database) runTx(ctx context.Context, work func(*sqlx.Tx) error, begin string, args ...any) error {
 	tx, err := db.BeginTxx(ctx, nil)

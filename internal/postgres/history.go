@@ -27,28 +27,28 @@ var sources = []source{
 	{
 		kind: provision.HistoryOfOrders, table: "order_history",
 		columns: `marketplace, environment, order_id, '' AS account_id, '' AS key_id, to_jsonb(from_state) AS from_value,
-    to_jsonb(to_state) AS to_value, code, fields, refused, reason`,
+    to_jsonb(to_state) AS to_value, code, fields, refused, reason, '' AS webhook_id`,
 		marketplace: "marketplace = ?", environment: "environment = ?", order: "order_id = ?",
 	},
 	{
 		kind: provision.HistoryOfAccounts, table: "account_history",
 		columns: `marketplace, environment, COALESCE(order_id, ''), account_id, '', to_jsonb(from_status), to_jsonb(to_status), code, fields,
-    refused, reason`,
+    refused, reason, ''`,
 		marketplace: "marketplace = ?", environment: "environment = ?", order: "order_id = ?", account: "account_id = ?",
 	},
 	{
 		kind: provision.HistoryOfPools, table: "pool_history",
-		columns:     `marketplace, environment, '', '', '', old_value, new_value, what, '{}', '', ''`,
+		columns:     `marketplace, environment, '', '', '', old_value, new_value, what, '{}', '', '', ''`,
 		marketplace: "marketplace = ?", environment: "environment = ?",
 	},
 	{
 		kind: provision.HistoryOfAccess, table: "access_history",
-		columns: `'', '', '', '', key_id, NULL, NULL, what, '{}', '', detail`,
+		columns: `'', '', '', '', key_id, NULL, NULL, what, '{}', '', detail, webhook_id`,
 		key:     "key_id = ?",
 	},
 	{
 		kind: provision.HistoryOfAccounts, table: "protected_account_history",
-		columns: `'', '', '', account_id, '', NULL, NULL, what, '{}', '', note`,
+		columns: `'', '', '', account_id, '', NULL, NULL, what, '{}', '', COALESCE(NULLIF(reason, ''), note), ''`,
 		account: "account_id = ?",
 	},
 }
@@ -105,7 +105,7 @@ func historyQuery(of provision.Tenant, f provision.HistoryFilter) (string, []any
 		return "", nil
 	}
 	names := `at, source, seq, kind, actor, marketplace, environment, order_id, account_id, key_id, from_value, to_value, code, fields,
-    refused, reason`
+    refused, reason, webhook_id`
 	query := `WITH entries (` + names + `) AS (` + strings.Join(pages, ` UNION ALL `) + `)
 SELECT * FROM entries ORDER BY at DESC, source DESC, seq DESC LIMIT ` + all.arg(f.Limit)
 	return query, all.args

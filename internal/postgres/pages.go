@@ -33,13 +33,18 @@ func (f poolFilter[S]) empty() bool {
 	return f.marketplaces == nil && f.environment == "" && len(f.statuses) == 0 && f.model == ""
 }
 
-// scan returns the query for the ids of the first rows t that fulfill the conditions and pass the filter. It suits
-// conditions that select few rows, and an empty filter.
-func scan[S any](l listed, w *where, f poolFilter[S], limit int) string {
+// conditions adds the conditions of the filter on the rows t.
+func (f poolFilter[S]) conditions(l listed, w *where) {
 	w.andIf(f.marketplaces != nil, "t.marketplace = ANY(?)", pq.Array(f.marketplaces))
 	w.andIf(f.environment != "", "t.environment = ?", f.environment)
 	w.andIf(len(f.statuses) > 0, "t."+l.status+" = ANY(?)", pq.Array(f.statuses))
 	w.andIf(f.model != "", l.model+" = ?", f.model)
+}
+
+// scan returns the query for the ids of the first rows t that fulfill the conditions and pass the filter. It suits
+// conditions that select few rows, and an empty filter.
+func scan[S any](l listed, w *where, f poolFilter[S], limit int) string {
+	f.conditions(l, w)
 	return `SELECT t.id FROM ` + l.table + ` t` + w.sql() + l.end(w.arg(limit))
 }
 

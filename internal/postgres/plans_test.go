@@ -158,6 +158,16 @@ func lists() (all []operation) {
 		"of a pool": {Marketplace: "south"},
 		"by model":  {Model: provision.ModelECAM},
 		"next page": {Model: provision.ModelSPAM, After: &provision.AccountCursor{AddedAt: day, ID: "000000000001"}},
+
+		"by words":            {Search: "acme 97950"},
+		"by words in a pool":  {Search: "97950", Marketplace: "south", Statuses: []provision.AccountStatus{provision.AccountAllocated}},
+		"by beginning of id":  {Search: "0000000300"},
+		"by id":               {Search: "000000030001"},
+		"by order":            {Search: "sold-90001"},
+		"to verify":           {Awaiting: new(true)},
+		"with a finding":      {HasFinding: new(true), Statuses: []provision.AccountStatus{provision.AccountInvalid}, Marketplace: "north"},
+		"without a finding":   {HasFinding: new(false), Marketplace: "south"},
+		"with one, next page": {HasFinding: new(true), After: &provision.AccountCursor{AddedAt: day.Add(-72 * time.Hour), ID: "000000000001"}},
 	} {
 		filter.Limit = 51
 		all = append(all, operation{"accounts " + name, func(ctx context.Context, store *postgres.DB) error {
@@ -176,6 +186,16 @@ func lists() (all []operation) {
 			return err
 		}, pageOfAList})
 	}
+	all = append(all, operation{"counts of accounts", func(ctx context.Context, store *postgres.DB) error {
+		_, err := store.Accounts.Counts(ctx, "acme", provision.AccountFilter{Marketplace: "north"})
+		return err
+	}, pageOfAList}, operation{"stock of the past", func(ctx context.Context, store *postgres.DB) error {
+		_, err := store.Stock.History(ctx, "acme", provision.StockHistoryFilter{Marketplace: "north"})
+		return err
+	}, rowsByKey}, operation{"stock of the past, all pools", func(ctx context.Context, store *postgres.DB) error {
+		_, err := store.Stock.History(ctx, "acme", provision.StockHistoryFilter{Model: provision.ModelSPAM})
+		return err
+	}, someRows})
 	return append(all, operation{"orders of a marketplace's key", func(ctx context.Context, store *postgres.DB) error {
 		_, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme", Marketplaces: []string{"south"}}, provision.OrderFilter{Limit: 51})
 		return err
@@ -226,6 +246,18 @@ func accountWork(name string, number int) []operation {
 			return err
 		},
 			rowsByKey},
+		{"the place of an account", func(ctx context.Context, store *postgres.DB) error {
+			_, err := store.Accounts.Place(ctx, "acme", id)
+			return err
+		}, someRows},
+		{"the checks of an account", func(ctx context.Context, store *postgres.DB) error {
+			_, err := store.Accounts.Checks(ctx, "acme", id)
+			return err
+		}, rowsByKey},
+		{"the changes in an account", func(ctx context.Context, store *postgres.DB) error {
+			_, err := store.Accounts.Changes(ctx, "acme", aside, nil, 51)
+			return err
+		}, rowsByKey},
 		{"verify an account", func(ctx context.Context, store *postgres.DB) error {
 			_, _, err := store.Accounts.Verify(ctx, "jane", "acme", id, 0)
 			return err

@@ -53,7 +53,7 @@ func TestCountsFollowEveryChangeWhileTheyAreFolded(t *testing.T) {
 		})
 	}
 	require.NoError(t, race.Wait())
-	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", "000000000001", 0))
+	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", "000000000001", 0, ""))
 	bounds := reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}
 	require.Empty(t, contradictions(t, store, bounds))
 

@@ -25,6 +25,22 @@ WITH me AS (
 )
 DELETE FROM processes WHERE id <> $1 AND seen_at < clock_timestamp() - interval '1 day'`
 
+const reportIdentitySQL = `
+INSERT INTO worker_identity (arn) VALUES ($1)
+ON CONFLICT (one) DO UPDATE SET arn = EXCLUDED.arn, reported_at = clock_timestamp()`
+
+// ReportIdentity keeps the identity in AWS of a worker that has started.
+func (s Processes) ReportIdentity(ctx context.Context, arn string) error {
+	_, err := s.db.ExecContext(ctx, reportIdentitySQL, arn)
+	return err
+}
+
+// Identity reads the identity in AWS that a worker last reported. Errors: provision.ErrNotFound when none has.
+func (s Processes) Identity(ctx context.Context) (identity provision.WorkerIdentity, err error) {
+	err = s.db.GetContext(ctx, &identity, `SELECT arn, reported_at FROM worker_identity`)
+	return identity, notFound(err, "the identity of the workers")
+}
+
 const processColumns = `id, kind, host, pid, version, key_names, seals_with, started_at, seen_at`
 
 const liveProcessesSQL = `

@@ -88,9 +88,12 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 	return nil
 }
 
-// Release ends the protection of an account. Errors: provision.ErrNotFound.
-func (s ProtectedAccounts) Release(ctx context.Context, actor, provider, accountID string) error {
+// Release ends the protection of an account. The reason may be empty. Errors: provision.ErrNotFound.
+func (s ProtectedAccounts) Release(ctx context.Context, actor, provider, accountID, reason string) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if err := setReason(ctx, tx, reason); err != nil {
+			return err
+		}
 		released, err := affected(tx.ExecContext(ctx, `DELETE FROM protected_accounts WHERE provider = $1 AND account_id = $2`, provider,
 			accountID))
 		if err == nil && !released {

@@ -33,9 +33,9 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "the payer", changed.Note)
 	require.Equal(t, "key abc", changed.CreatedBy)
-	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "other", payer.ID), provision.ErrNotFound)
-	require.NoError(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID))
-	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID), provision.ErrNotFound)
+	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "other", payer.ID, ""), provision.ErrNotFound)
+	require.NoError(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID, ""))
+	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID, ""), provision.ErrNotFound)
 	payer.Status = provision.AccountReady
 	_, _, err = store.Accounts.Create(ctx, payer, "test")
 	require.NoError(t, err)

@@ -35,7 +35,7 @@ func TestARootEmailBelongsToOneAccount(t *testing.T) {
 	now, _, err := store.Accounts.Update(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &upper})
 	require.NoError(t, err, "its own, in other letters")
 	require.Equal(t, upper, now.RootEmail)
-	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", account(2, "").ID, 0))
+	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", account(2, "").ID, 0, ""))
 	freed := account(2, "").RootEmail
 	_, _, err = store.Accounts.Update(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &freed})
 	require.NoError(t, err, "the address of an account that was deleted is free")

@@ -23,11 +23,12 @@ INSERT INTO providers (id, name) VALUES ('acme', 'Acme'), ('other', 'Other');
 INSERT INTO pools (provider, marketplace, environment) VALUES
     ('acme', 'north', 'production'), ('acme', 'south', 'production'), ('other', 'north', 'production');
 INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, added_at, status,
-    status_since, reason, order_id, claimed_at, verify_at, checked_at, verified_at)
+    status_since, reason, finding, ready_when_verified, order_id, claimed_at, verify_at, checked_at, verified_at)
 SELECT to_char(i, 'FM000000000000'), CASE WHEN i > 98000 THEN 'other' ELSE 'acme' END, CASE WHEN i BETWEEN 97901 AND 98000 THEN 'south'
     ELSE 'north' END, 'production', 'SPAM', 'account', i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r',
     'the-external-id-' || i, now() - (200000 - i) * interval '1 minute', status, now() - interval '1 day',
-    CASE WHEN status IN ('invalid', 'provisioning_failed') THEN 'broken' ELSE '' END,
+    CASE WHEN status IN ('invalid', 'provisioning_failed') THEN 'broken' ELSE '' END, CASE status WHEN 'invalid' THEN 'broken' ELSE '' END,
+    status = 'invalid',
     CASE WHEN status <> 'ready' THEN 'sold-' || i END, CASE WHEN status <> 'ready' THEN now() - (100000 - i) * interval '1 minute' END,
     CASE WHEN status = 'ready' THEN now() + i * interval '1 second' END, now() - i * interval '1 second', now() - i * interval '1 second'
 FROM (SELECT i, CASE WHEN i % 1000 = 7 THEN 'provisioning_failed' WHEN i % 1000 = 8 THEN 'invalid' WHEN i <= 40000 THEN 'ready'
@@ -48,6 +49,9 @@ INSERT INTO orders (provider, id, marketplace, environment, created_at, request,
 SELECT 'acme', 'asks-' || i, 'north', 'production', now() - i * interval '1 hour', '{}', '', '{}', 'action_required',
     CASE WHEN i % 50 = 0 THEN '{"code": "AliasTaken", "field": "aws_account_alias"}' ELSE '{"code": "PermissionMissing"}' END::jsonb
 FROM generate_series(1, 3000) i;
+INSERT INTO stock_history (provider, marketplace, environment, model, hour, ready, orders_waiting, allocated)
+SELECT p.provider, p.marketplace, p.environment, model, date_trunc('hour', now()) - i * interval '1 hour', 1, 0, 2160 - i
+FROM pools p, unnest(ARRAY['', 'SPAM', 'ECAM']) model, generate_series(0, 2160) i;
 INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt)
 SELECT provider, order_id, id, 'iam_user', 'done', 1 FROM accounts WHERE order_id IS NOT NULL;
 INSERT INTO order_passwords (provider, order_id, account_id, expires_at)
@@ -124,7 +128,7 @@ func (p *plans) take() []plan {
 
 // manyRows are the tables that manyRowsSQL fills.
 var manyRows = map[string]bool{"accounts": true, "orders": true, "order_steps": true, "order_passwords": true, "order_history": true,
-	"account_history": true, "events": true}
+	"account_history": true, "events": true, "stock_history": true}
 
 // scanned returns the tables with many rows that a plan reads from beginning to end.
 func scanned(node map[string]any) (tables []string) {

@@ -127,11 +127,12 @@ func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID 
 
 // An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end. The commit does not wait for
 // the disk. If PostgreSQL crashes before the end is on disk, the row still shows the attempt as open: an undo then waits for its
-// lease, and Allocate ends what is open.
+// lease, and Allocate ends what is open. A repeated inspection may see what the order has already set, so what the first one saw counts.
 var stepEndedSQL = `
 WITH without_waiting AS (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE order_steps SET
     attempts_open = GREATEST(attempts_open - 1, 0),
+    seen = COALESCE(seen, $9::jsonb),
     state = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $5 ELSE state END,
     problem = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $6 ELSE problem END,
     failed_attempts = CASE WHEN state IN ('running', 'retrying', 'stopped') AND $6 <> '' THEN ` + withAttempt + ` ELSE failed_attempts END,
@@ -159,12 +160,18 @@ var withAttempt = fmt.Sprintf(`CASE WHEN jsonb_array_length(failed_attempts) >= 
 // End records how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone,
 // or undoing when it will be tried again). A step that is being undone or is undone never becomes anything else.
 func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, end provision.AttemptEnd) error {
-	query, undo := stepEndedSQL, end.State == provision.StepUndoing || end.State == provision.StepUndone
+	undo := end.State == provision.StepUndoing || end.State == provision.StepUndone
+	args := []any{key.Provider, key.ID, accountID, step, end.State, end.Problem,
+		asJSON(provision.FailedAttempt{Undo: undo, Problem: end.Problem, AWS: end.AWS}), end.Took.Seconds()}
 	if undo {
-		query = undoEndedSQL
+		_, err := s.db.ExecContext(ctx, undoEndedSQL, args...)
+		return err
 	}
-	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, end.State, end.Problem,
-		asJSON(provision.FailedAttempt{Undo: undo, Problem: end.Problem, AWS: end.AWS}), end.Took.Seconds())
+	var seen *string
+	if end.Seen != nil {
+		seen = new(asJSON(end.Seen))
+	}
+	_, err := s.db.ExecContext(ctx, stepEndedSQL, append(args, seen)...)
 	return err
 }
 

@@ -151,7 +151,7 @@ func fill(stock *provision.PoolStock, facts []stockFact, thresholds map[provisio
 	stock.Forecast = all.Forecast(stock.Ready, now)
 }
 
-// Watch looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. It writes the
+// Watch looks at the stock of all pools, keeps it in the history, and opens, raises, repeats, lowers and closes their alerts. It writes the
 // event about an alert in the same transaction as the alert, so a repeat causes no second event.
 func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error) {
 	if err := foldCounts(ctx, s.db); err != nil {
@@ -159,6 +159,9 @@ func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error
 	}
 	stock, err := s.Count(ctx, "")
 	if err != nil {
+		return watch, err
+	}
+	if err := s.keepHistory(ctx, stock); err != nil {
 		return watch, err
 	}
 	watch.Pools = len(stock)

@@ -197,6 +197,12 @@ func (a *applied) apply(ctx context.Context, tx *sqlx.Tx, r provision.Verificati
 	if err := now.record(ctx, tx, r); err != nil {
 		return err
 	}
+	if len(r.Checks) > 0 && !r.Inconclusive {
+		if _, err := tx.ExecContext(ctx, keepChecksSQL, r.AccountID, a.pool.Provider, r.LookedAt, r.Failure == nil,
+			asJSON(r.Checks)); err != nil {
+			return err
+		}
+	}
 	switch {
 	case r.Inconclusive:
 		_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())

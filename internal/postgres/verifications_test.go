@@ -308,7 +308,7 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 			_, _, err := store.Accounts.Update(ctx, "k", "acme", id, 0, provision.AccountUpdate{Name: &role})
 			return err
 		},
-		"deleted":           func() error { return store.Accounts.Delete(ctx, "k", "acme", id, 0) },
+		"deleted":           func() error { return store.Accounts.Delete(ctx, "k", "acme", id, 0, "") },
 		"made Invalid":      func() error { _, _, err := store.Accounts.Invalidate(ctx, "k", "acme", id, 0, "x"); return err },
 		"returned to Ready": func() error { _, _, err := store.Accounts.Return(ctx, "k", "acme", id, 0, "x"); return err },
 		"verified":          func() error { _, _, err := store.Accounts.Verify(ctx, "k", "acme", id, 0); return err },
@@ -328,9 +328,9 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.Equal(t, provision.AccountReady, a.Status)
 	require.Empty(t, a.OrderID)
 
-	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "other", id, 0), provision.ErrNotFound)
-	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "acme", id, 1), provision.ErrStale)
-	require.NoError(t, store.Accounts.Delete(ctx, "key op", "acme", id, a.Version))
+	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "other", id, 0, ""), provision.ErrNotFound)
+	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "acme", id, 1, ""), provision.ErrStale)
+	require.NoError(t, store.Accounts.Delete(ctx, "key op", "acme", id, a.Version, ""))
 	_, err = store.Accounts.Get(ctx, "acme", id)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	events, err := store.Accounts.History(ctx, "acme", id, 0, 100)

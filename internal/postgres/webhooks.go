@@ -207,8 +207,8 @@ func updateWebhook(ctx context.Context, tx *sqlx.Tx, before, w provision.Webhook
 	return err
 }
 
-// Delete deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.
-func (s Webhooks) Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error {
+// Delete deletes an endpoint with its secrets and deliveries. The reason may be empty. Errors: as UpdateWebhook.
+func (s Webhooks) Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64, reason string) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
@@ -216,6 +216,9 @@ func (s Webhooks) Delete(ctx context.Context, actor string, key provision.Webhoo
 		}
 		if w.Kind == provision.WebhookCallback {
 			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: disable it instead"}
+		}
+		if err := setReason(ctx, tx, reason); err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM webhooks WHERE id = $1`, w.ID)
 		return err

@@ -298,7 +298,7 @@ func TestTheCallbackOfAnOrderReceivesItsOrdersOnlyAndWaitsForTheSecret(t *testin
 		wanted := map[string][]string{"https://a.example/x": {"o-1", "o-3"}, "https://b.example/x": {"o-2"}}[w.URL]
 		require.ElementsMatch(t, wanted, told(t, store, key, ""))
 		var forbidden *provision.StateError
-		require.ErrorAs(t, store.Webhooks.Delete(ctx, "test", key, 0), &forbidden)
+		require.ErrorAs(t, store.Webhooks.Delete(ctx, "test", key, 0, ""), &forbidden)
 		_, err := store.Webhooks.RotateSecret(ctx, "test", key, []byte("s"), 0)
 		require.ErrorAs(t, err, &forbidden)
 	}

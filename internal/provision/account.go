@@ -150,8 +150,30 @@ type AccountFilter struct {
 	Marketplace string
 	Environment Environment
 	Model       Model
-	Limit       int
-	After       *AccountCursor // the last account of the previous page
+	// Search matches the beginning of the id, the order that holds the account, or the beginnings of words in its name and root e-mail.
+	Search string
+	// Awaiting selects accounts that become Ready when their verification passes, or the others.
+	Awaiting *bool
+	// HasFinding selects accounts whose last verification did not pass, or the others.
+	HasFinding *bool
+	Limit      int
+	After      *AccountCursor // the last account of the previous page
+}
+
+// AccountCounts counts accounts by status.
+type AccountCounts struct {
+	Ready              int `db:"ready"`
+	Provisioning       int `db:"provisioning"`
+	Allocated          int `db:"allocated"`
+	ProvisioningFailed int `db:"provisioning_failed"`
+	Invalid            int `db:"invalid"`
+	Awaiting           int `db:"awaiting"`    // of the Invalid ones: they become Ready when their verification passes
+	HasFinding         int `db:"has_finding"` // of any status: their last verification did not pass
+}
+
+// All returns the number of accounts of all statuses.
+func (c AccountCounts) All() int {
+	return c.Ready + c.Provisioning + c.Allocated + c.ProvisioningFailed + c.Invalid
 }
 
 // AccountCursor is a position in the list of accounts.

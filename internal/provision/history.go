@@ -23,7 +23,7 @@ const (
 	HistoryOfOrders   HistoryKind = "order"
 	HistoryOfAccounts HistoryKind = "account" // the protection of accounts included
 	HistoryOfPools    HistoryKind = "pool"
-	HistoryOfAccess   HistoryKind = "access" // to the API: its keys
+	HistoryOfAccess   HistoryKind = "access" // API keys and webhook endpoints
 )
 
 // HistoryKinds lists the kinds, each with the scope of those who may read its entries.
@@ -47,6 +47,7 @@ type HistoryEntry struct {
 	OrderID     string      `db:"order_id"`   // what an order's entry is about, or the order that held the account
 	AccountID   string      `db:"account_id"` // what an account's entry is about
 	KeyID       string      `db:"key_id"`     // what an entry about access is about
+	WebhookID   string      `db:"webhook_id"` // the same, if it is about an endpoint
 	From        []byte      `db:"from_value"` // JSON: state, status or setting before; nil: there was none
 	To          []byte      `db:"to_value"`
 	Code        string      `db:"code"`

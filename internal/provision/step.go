@@ -64,6 +64,7 @@ type AttemptEnd struct {
 	Problem string        // why it failed, without data of the customer; empty: it did not fail
 	AWS     *AWSAnswer    // what AWS answered when it failed; nil: the problem is not an answer of AWS
 	Took    time.Duration // since it began
+	Seen    *AccountSeen  // what an inspection saw of what the order is about to replace; nil: it saw nothing, or it is another step
 }
 
 // A step keeps its first failed attempts, which show how the trouble began, and its last ones, which show what it is now.

@@ -33,6 +33,18 @@ type VerificationResult struct {
 	Version int64 `json:"version,omitempty"`
 	// Inconclusive says that AWS or Quartermaster could not answer in time, which says nothing about the account.
 	Inconclusive bool `json:"inconclusive,omitempty"`
+	// Checks are the single checks. Empty: the verification was inconclusive, or made by a version that does not report them.
+	Checks []AccountCheck `json:"checks,omitempty"`
+}
+
+// Fail makes the failure the result. The check that failed shows it.
+func (r *VerificationResult) Fail(failure Failure) {
+	r.Failure = &failure
+	for i, check := range r.Checks {
+		if check.Outcome == CheckFailed {
+			r.Checks[i].Found = failure.Explained()
+		}
+	}
 }
 
 // Times of verification.

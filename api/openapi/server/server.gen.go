@@ -41,6 +41,9 @@ type ServerInterface interface {
 	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx echo.Context) error
+	// CountAccounts Count accounts by status
+	// (GET /v1/accounts/counts)
+	CountAccounts(ctx echo.Context, params CountAccountsParams) error
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx echo.Context, params ExportAccountsParams) error
@@ -53,6 +56,12 @@ type ServerInterface interface {
 	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx echo.Context, accountID AccountIDInPath, params UpdateAccountParams) error
+	// ListAccountChanges List what orders changed in an account
+	// (GET /v1/accounts/{account_id}/changes)
+	ListAccountChanges(ctx echo.Context, accountID AccountIDInPath, params ListAccountChangesParams) error
+	// ListAccountChecks List the checks of the last verification
+	// (GET /v1/accounts/{account_id}/checks)
+	ListAccountChecks(ctx echo.Context, accountID AccountIDInPath) error
 	// ListAccountHistory Read the history of an account
 	// (GET /v1/accounts/{account_id}/history)
 	ListAccountHistory(ctx echo.Context, accountID AccountIDInPath, params ListAccountHistoryParams) error
@@ -65,6 +74,9 @@ type ServerInterface interface {
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx echo.Context, accountID AccountIDInPath, params ReturnAccountParams) error
+	// GetAccountRole Read the IAM policies of an account's role
+	// (GET /v1/accounts/{account_id}/role)
+	GetAccountRole(ctx echo.Context, accountID AccountIDInPath, params GetAccountRoleParams) error
 	// VerifyAccount Verify an account now
 	// (POST /v1/accounts/{account_id}/verify)
 	VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error
@@ -169,7 +181,7 @@ type ServerInterface interface {
 	ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error
 	// UnprotectAccount Remove the protection of an account
 	// (DELETE /v1/protected-accounts/{account_id})
-	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath, params UnprotectAccountParams) error
 	// ProtectAccount Protect an account
 	// (PUT /v1/protected-accounts/{account_id})
 	ProtectAccount(ctx echo.Context, accountID AccountIDInPath) error
@@ -188,6 +200,9 @@ type ServerInterface interface {
 	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error
+	// GetStockHistory Read the stock of the past, hour by hour
+	// (GET /v1/stock/history)
+	GetStockHistory(ctx echo.Context, params GetStockHistoryParams) error
 	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx echo.Context, params ListWebhooksParams) error
@@ -369,6 +384,27 @@ func (w *ServerInterfaceWrapper) ListAccounts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "waiting_for_verification" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "waiting_for_verification", ctx.QueryParams(), &params.WaitingForVerification, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter waiting_for_verification: %s", err))
+	}
+
+	// ------------- Optional query parameter "has_finding" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "has_finding", ctx.QueryParams(), &params.HasFinding, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter has_finding: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -394,6 +430,38 @@ func (w *ServerInterfaceWrapper) CreateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateAccount(ctx)
+	return err
+}
+
+// CountAccounts converts echo context to params.
+func (w *ServerInterfaceWrapper) CountAccounts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountAccountsParams
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "model", ctx.QueryParams(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountAccounts(ctx, params)
 	return err
 }
 
@@ -431,6 +499,27 @@ func (w *ServerInterfaceWrapper) ExportAccounts(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "waiting_for_verification" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "waiting_for_verification", ctx.QueryParams(), &params.WaitingForVerification, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter waiting_for_verification: %s", err))
+	}
+
+	// ------------- Optional query parameter "has_finding" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "has_finding", ctx.QueryParams(), &params.HasFinding, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter has_finding: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportAccounts(ctx, params)
 	return err
@@ -449,6 +538,12 @@ func (w *ServerInterfaceWrapper) DeleteAccount(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteAccountParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -521,6 +616,54 @@ func (w *ServerInterfaceWrapper) UpdateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateAccount(ctx, accountID, params)
+	return err
+}
+
+// ListAccountChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountChanges(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccountChangesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountChanges(ctx, accountID, params)
+	return err
+}
+
+// ListAccountChecks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountChecks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountChecks(ctx, accountID)
 	return err
 }
 
@@ -641,6 +784,31 @@ func (w *ServerInterfaceWrapper) ReturnAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ReturnAccount(ctx, accountID, params)
+	return err
+}
+
+// GetAccountRole converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountRole(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAccountRoleParams
+	// ------------- Optional query parameter "principal_arn" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "principal_arn", ctx.QueryParams(), &params.PrincipalARN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter principal_arn: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountRole(ctx, accountID, params)
 	return err
 }
 
@@ -1483,8 +1651,17 @@ func (w *ServerInterfaceWrapper) UnprotectAccount(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UnprotectAccountParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UnprotectAccount(ctx, accountID)
+	err = w.Handler.UnprotectAccount(ctx, accountID, params)
 	return err
 }
 
@@ -1609,6 +1786,45 @@ func (w *ServerInterfaceWrapper) AcknowledgeStockAlert(ctx echo.Context) error {
 	return err
 }
 
+// GetStockHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStockHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetStockHistoryParams
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "model", ctx.QueryParams(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStockHistory(ctx, params)
+	return err
+}
+
 // ListWebhooks converts echo context to params.
 func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 	var err error
@@ -1656,6 +1872,12 @@ func (w *ServerInterfaceWrapper) DeleteWebhook(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteWebhookParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -1923,11 +2145,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
 	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.UpdateAccount, options.OperationMiddlewares["updateAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/changes", wrapper.ListAccountChanges, options.OperationMiddlewares["listAccountChanges"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/checks", wrapper.ListAccountChecks, options.OperationMiddlewares["listAccountChecks"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id/history", wrapper.ListAccountHistory, options.OperationMiddlewares["listAccountHistory"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/remove-leftovers", wrapper.RemoveLeftovers, options.OperationMiddlewares["removeLeftovers"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/role", wrapper.GetAccountRole, options.OperationMiddlewares["getAccountRole"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/verify", wrapper.VerifyAccount, options.OperationMiddlewares["verifyAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/counts", wrapper.CountAccounts, options.OperationMiddlewares["countAccounts"]...)
 	router.GET(options.BaseURL+"/v1/accounts/export", wrapper.ExportAccounts, options.OperationMiddlewares["exportAccounts"]...)
 	router.GET(options.BaseURL+"/v1/api-keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/v1/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
@@ -1969,6 +2195,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/stock", wrapper.GetStock, options.OperationMiddlewares["getStock"]...)
 	router.GET(options.BaseURL+"/v1/stock-alerts", wrapper.ListStockAlerts, options.OperationMiddlewares["listStockAlerts"]...)
 	router.POST(options.BaseURL+"/v1/stock-alerts/:alert_id/acknowledge", wrapper.AcknowledgeStockAlert, options.OperationMiddlewares["acknowledgeStockAlert"]...)
+	router.GET(options.BaseURL+"/v1/stock/history", wrapper.GetStockHistory, options.OperationMiddlewares["getStockHistory"]...)
 	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
@@ -2168,6 +2395,28 @@ func (response CreateAccount201JSONResponse) VisitCreateAccountResponse(w http.R
 	return err
 }
 
+type CountAccountsRequestObject struct {
+	Params CountAccountsParams
+}
+
+type CountAccountsResponseObject interface {
+	VisitCountAccountsResponse(w http.ResponseWriter) error
+}
+
+type CountAccounts200JSONResponse AccountCounts
+
+func (response CountAccounts200JSONResponse) VisitCountAccountsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ExportAccountsRequestObject struct {
 	Params ExportAccountsParams
 }
@@ -2276,6 +2525,51 @@ func (response UpdateAccount200JSONResponse) VisitUpdateAccountResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountChangesRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    ListAccountChangesParams
+}
+
+type ListAccountChangesResponseObject interface {
+	VisitListAccountChangesResponse(w http.ResponseWriter) error
+}
+
+type ListAccountChanges200JSONResponse AccountChangePage
+
+func (response ListAccountChanges200JSONResponse) VisitListAccountChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountChecksRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+}
+
+type ListAccountChecksResponseObject interface {
+	VisitListAccountChecksResponse(w http.ResponseWriter) error
+}
+
+type ListAccountChecks200JSONResponse AccountChecks
+
+func (response ListAccountChecks200JSONResponse) VisitListAccountChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2399,6 +2693,29 @@ func (response ReturnAccount202JSONResponse) VisitReturnAccountResponse(w http.R
 	return err
 }
 
+type GetAccountRoleRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    GetAccountRoleParams
+}
+
+type GetAccountRoleResponseObject interface {
+	VisitGetAccountRoleResponse(w http.ResponseWriter) error
+}
+
+type GetAccountRole200JSONResponse AccountRole
+
+func (response GetAccountRole200JSONResponse) VisitGetAccountRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyAccountRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
 	Params    VerifyAccountParams
@@ -2506,6 +2823,7 @@ func (response GetAPIKey200JSONResponse) VisitGetAPIKeyResponse(w http.ResponseW
 
 type RevokeAPIKeyRequestObject struct {
 	KeyID KeyIDInPath `json:"key_id"`
+	Body  *RevokeAPIKeyJSONRequestBody
 }
 
 type RevokeAPIKeyResponseObject interface {
@@ -3290,6 +3608,7 @@ func (response ListProtectedAccounts200JSONResponse) VisitListProtectedAccountsR
 
 type UnprotectAccountRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
+	Params    UnprotectAccountParams
 }
 
 type UnprotectAccountResponseObject interface {
@@ -3426,6 +3745,28 @@ type AcknowledgeStockAlertResponseObject interface {
 type AcknowledgeStockAlert200JSONResponse StockAlert
 
 func (response AcknowledgeStockAlert200JSONResponse) VisitAcknowledgeStockAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStockHistoryRequestObject struct {
+	Params GetStockHistoryParams
+}
+
+type GetStockHistoryResponseObject interface {
+	VisitGetStockHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetStockHistory200JSONResponse StockHistory
+
+func (response GetStockHistory200JSONResponse) VisitGetStockHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3730,6 +4071,9 @@ type StrictServerInterface interface {
 	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx context.Context, request CreateAccountRequestObject) (CreateAccountResponseObject, error)
+	// CountAccounts Count accounts by status
+	// (GET /v1/accounts/counts)
+	CountAccounts(ctx context.Context, request CountAccountsRequestObject) (CountAccountsResponseObject, error)
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx context.Context, request ExportAccountsRequestObject) (ExportAccountsResponseObject, error)
@@ -3742,6 +4086,12 @@ type StrictServerInterface interface {
 	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx context.Context, request UpdateAccountRequestObject) (UpdateAccountResponseObject, error)
+	// ListAccountChanges List what orders changed in an account
+	// (GET /v1/accounts/{account_id}/changes)
+	ListAccountChanges(ctx context.Context, request ListAccountChangesRequestObject) (ListAccountChangesResponseObject, error)
+	// ListAccountChecks List the checks of the last verification
+	// (GET /v1/accounts/{account_id}/checks)
+	ListAccountChecks(ctx context.Context, request ListAccountChecksRequestObject) (ListAccountChecksResponseObject, error)
 	// ListAccountHistory Read the history of an account
 	// (GET /v1/accounts/{account_id}/history)
 	ListAccountHistory(ctx context.Context, request ListAccountHistoryRequestObject) (ListAccountHistoryResponseObject, error)
@@ -3754,6 +4104,9 @@ type StrictServerInterface interface {
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx context.Context, request ReturnAccountRequestObject) (ReturnAccountResponseObject, error)
+	// GetAccountRole Read the IAM policies of an account's role
+	// (GET /v1/accounts/{account_id}/role)
+	GetAccountRole(ctx context.Context, request GetAccountRoleRequestObject) (GetAccountRoleResponseObject, error)
 	// VerifyAccount Verify an account now
 	// (POST /v1/accounts/{account_id}/verify)
 	VerifyAccount(ctx context.Context, request VerifyAccountRequestObject) (VerifyAccountResponseObject, error)
@@ -3877,6 +4230,9 @@ type StrictServerInterface interface {
 	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx context.Context, request AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error)
+	// GetStockHistory Read the stock of the past, hour by hour
+	// (GET /v1/stock/history)
+	GetStockHistory(ctx context.Context, request GetStockHistoryRequestObject) (GetStockHistoryResponseObject, error)
 	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -4121,6 +4477,31 @@ func (sh *strictHandler) CreateAccount(ctx echo.Context) error {
 	return nil
 }
 
+// CountAccounts operation middleware
+func (sh *strictHandler) CountAccounts(ctx echo.Context, params CountAccountsParams) error {
+	var request CountAccountsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountAccounts(ctx.Request().Context(), request.(CountAccountsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountAccounts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountAccountsResponseObject); ok {
+		return validResponse.VisitCountAccountsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ExportAccounts operation middleware
 func (sh *strictHandler) ExportAccounts(ctx echo.Context, params ExportAccountsParams) error {
 	var request ExportAccountsRequestObject
@@ -4240,6 +4621,57 @@ func (sh *strictHandler) UpdateAccount(ctx echo.Context, accountID AccountIDInPa
 		return err
 	} else if validResponse, ok := response.(UpdateAccountResponseObject); ok {
 		return validResponse.VisitUpdateAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountChanges operation middleware
+func (sh *strictHandler) ListAccountChanges(ctx echo.Context, accountID AccountIDInPath, params ListAccountChangesParams) error {
+	var request ListAccountChangesRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountChanges(ctx.Request().Context(), request.(ListAccountChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountChangesResponseObject); ok {
+		return validResponse.VisitListAccountChangesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountChecks operation middleware
+func (sh *strictHandler) ListAccountChecks(ctx echo.Context, accountID AccountIDInPath) error {
+	var request ListAccountChecksRequestObject
+
+	request.AccountID = accountID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountChecks(ctx.Request().Context(), request.(ListAccountChecksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountChecks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountChecksResponseObject); ok {
+		return validResponse.VisitListAccountChecksResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4418,6 +4850,32 @@ func (sh *strictHandler) ReturnAccount(ctx echo.Context, accountID AccountIDInPa
 	return nil
 }
 
+// GetAccountRole operation middleware
+func (sh *strictHandler) GetAccountRole(ctx echo.Context, accountID AccountIDInPath, params GetAccountRoleParams) error {
+	var request GetAccountRoleRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountRole(ctx.Request().Context(), request.(GetAccountRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountRole")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountRoleResponseObject); ok {
+		return validResponse.VisitGetAccountRoleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // VerifyAccount operation middleware
 func (sh *strictHandler) VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error {
 	var request VerifyAccountRequestObject
@@ -4545,6 +5003,32 @@ func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 	var request RevokeAPIKeyRequestObject
 
 	request.KeyID = keyID
+
+	var body RevokeAPIKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeAPIKey(ctx.Request().Context(), request.(RevokeAPIKeyRequestObject))
@@ -5636,10 +6120,11 @@ func (sh *strictHandler) ListProtectedAccounts(ctx echo.Context, params ListProt
 }
 
 // UnprotectAccount operation middleware
-func (sh *strictHandler) UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error {
+func (sh *strictHandler) UnprotectAccount(ctx echo.Context, accountID AccountIDInPath, params UnprotectAccountParams) error {
 	var request UnprotectAccountRequestObject
 
 	request.AccountID = accountID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.UnprotectAccount(ctx.Request().Context(), request.(UnprotectAccountRequestObject))
@@ -5869,6 +6354,31 @@ func (sh *strictHandler) AcknowledgeStockAlert(ctx echo.Context, alertID AlertID
 		return err
 	} else if validResponse, ok := response.(AcknowledgeStockAlertResponseObject); ok {
 		return validResponse.VisitAcknowledgeStockAlertResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetStockHistory operation middleware
+func (sh *strictHandler) GetStockHistory(ctx echo.Context, params GetStockHistoryParams) error {
+	var request GetStockHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStockHistory(ctx.Request().Context(), request.(GetStockHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStockHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetStockHistoryResponseObject); ok {
+		return validResponse.VisitGetStockHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
