@@ -2,8 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
-	"log/slog"
+	"io"
 	"net/http"
 
 	"quartermaster/api/openapi/server"
@@ -11,72 +10,31 @@ import (
 	"quartermaster/internal/stockcsv"
 )
 
-// exportPage is how many accounts an export reads at once.
-const exportPage = 500
-
-// ExportAccounts answers GET /v1/accounts/export. It reads the first page before the answer starts, so that an unreachable
-// database results in a problem and not in half a file.
+// ExportAccounts answers GET /v1/accounts/export.
 func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRequestObject) (server.ExportAccountsResponseObject, error) {
-	e := &accountExport{ctx: ctx, service: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
+	provider, filter := callerOf(ctx).Provider, provision.AccountFilter{
 		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment),
 		Model: value(in.Params.Model), Search: value(in.Params.Search), Awaiting: in.Params.WaitingForVerification,
 		HasFinding: in.Params.HasFinding, Limit: exportPage,
+	}
+	e := accountExport{export[provision.Account]{
+		ctx: ctx, log: s.Log, name: "accounts.csv",
+		read: func(after *provision.Account) ([]provision.Account, error) {
+			if after != nil {
+				filter.After = &provision.AccountCursor{AddedAt: after.AddedAt, ID: after.ID}
+			}
+			return s.Accounts.List(ctx, provider, filter)
+		},
+		write: func(out io.Writer) rowWriter[provision.Account] { return stockcsv.NewWriter(out) },
 	}}
-	if err := e.read(); err != nil {
+	if err := e.begin(); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// accountExport is the answer of ExportAccounts. It holds one page at a time.
-type accountExport struct {
-	ctx      context.Context //nolint:containedctx // of the request, which the answer belongs to
-	service  *service
-	provider string
-	filter   provision.AccountFilter
-	page     []provision.Account
-}
+// accountExport is the answer of ExportAccounts.
+type accountExport struct{ export[provision.Account] }
 
-// read reads the next page.
-func (e *accountExport) read() (err error) {
-	e.page, err = e.service.Accounts.List(e.ctx, e.provider, e.filter)
-	return err
-}
-
-// VisitExportAccountsResponse writes the accounts page by page. An error after the first page aborts the connection, because
-// half a file that ends properly would look complete.
-func (e *accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
-	w.Header().Set("Content-Disposition", `attachment; filename="accounts.csv"`)
-	w.WriteHeader(http.StatusOK)
-	if wantsNoBody(e.ctx) {
-		return nil
-	}
-	out := stockcsv.NewWriter(w)
-	for {
-		for _, account := range e.page {
-			out.Write(account)
-		}
-		if err := out.Flush(); err != nil {
-			e.abort(slog.LevelInfo, err) // the caller has hung up, or reads too slowly
-		}
-		if len(e.page) < e.filter.Limit {
-			return nil
-		}
-		last := e.page[len(e.page)-1]
-		e.filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
-		if err := e.read(); err != nil {
-			level := slog.LevelError
-			if errors.Is(err, context.Canceled) {
-				level = slog.LevelInfo // as above
-			}
-			e.abort(level, err)
-		}
-	}
-}
-
-// abort breaks the connection.
-func (e *accountExport) abort(level slog.Level, err error) {
-	e.service.Log.Log(context.WithoutCancel(e.ctx), level, "an export was aborted", "error", err)
-	panic(http.ErrAbortHandler)
-}
+// VisitExportAccountsResponse writes the accounts.
+func (e accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error { return e.send(w) }

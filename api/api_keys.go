@@ -49,15 +49,22 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 	if err := notBeyond(who, key, "create"); err != nil {
 		return nil, err
 	}
-	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
+	making, err := once(ctx, in.Params.IdempotencyKey, in, key.ID)
 	if err != nil {
 		return nil, err
+	}
+	added, err := s.APIKeys.Create(making, who.Actor(), key)
+	if err != nil {
+		return nil, repeated(err, "made API key %s", onlyThen)
 	}
 	return server.CreateAPIKey201JSONResponse{
 		Body:    openapi.NewAPIKeyText{APIKey: resource.APIKey(added), Secret: text},
 		Headers: server.CreateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
 	}, nil
 }
+
+// onlyThen says how to get the text of a key whose first answer was lost.
+const onlyThen = "and only the answer to that request had its text: if you do not have it, rotate that key with another Idempotency-Key"
 
 // RotateAPIKey answers POST /v1/api-keys/{key_id}/rotate.
 func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyRequestObject) (server.RotateAPIKeyResponseObject, error) {
@@ -74,9 +81,13 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 		overlap = time.Duration(*hours) * time.Hour
 	}
 	text, successor := apikey.Successor(old, s.Now())
-	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
+	making, err := once(ctx, in.Params.IdempotencyKey, in, successor.ID)
 	if err != nil {
-		return nil, keyProblem(in.KeyID, err)
+		return nil, err
+	}
+	added, old, err := s.APIKeys.Rotate(making, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
+	if err != nil {
+		return nil, repeated(keyProblem(in.KeyID, err), "replaced API key "+in.KeyID+" by %s", onlyThen)
 	}
 	return server.RotateAPIKey201JSONResponse{
 		Body:    openapi.RotatedAPIKey{APIKey: resource.APIKey(added), Secret: text, Replaced: resource.APIKey(old)},

@@ -266,5 +266,6 @@ func (s *service) rules() map[string]rule {
 
 		"createWebhook": s.webhookRules,
 		"updateWebhook": s.webhookRules,
+		"saveFilter":    filterRules,
 	}
 }

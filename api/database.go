@@ -15,6 +15,7 @@ type Database struct {
 	Deliveries        Deliveries
 	Events            Events
 	History           History
+	IdempotencyKeys   IdempotencyKeys
 	Imports           Imports
 	Leftovers         Leftovers
 	Models            Models
@@ -23,6 +24,7 @@ type Database struct {
 	Pools             Pools
 	Processes         Processes
 	ProtectedAccounts ProtectedAccounts
+	SavedFilters      SavedFilters
 	Sessions          Sessions
 	Stock             StockLevels
 	Webhooks          Webhooks
@@ -31,9 +33,9 @@ type Database struct {
 }
 
 func (d Database) complete() bool {
-	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil && d.Imports != nil &&
-		d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
-		d.Passwords != nil && d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.Sessions != nil && d.Stock != nil &&
+	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil &&
+		d.IdempotencyKeys != nil && d.Imports != nil && d.Leftovers != nil && d.Models != nil && d.Orders != nil && d.Passwords != nil &&
+		d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.SavedFilters != nil && d.Sessions != nil && d.Stock != nil &&
 		d.Webhooks != nil && d.Ping != nil
 }
 
@@ -104,6 +106,23 @@ type Sessions interface {
 	List(ctx context.Context, provider string) ([]provision.Session, error)
 	// EndAll ends all sessions that may work at the provider, and returns their number.
 	EndAll(ctx context.Context, actor, provider, reason string) (ended int, err error)
+}
+
+// IdempotencyKeys are the requests that take effect only once. The transaction that carries out such a request records it: see
+// provision.WithOnce.
+type IdempotencyKeys interface {
+	// Check returns a *provision.RepeatError when the caller has sent a request with the same key before.
+	Check(ctx context.Context, once provision.Once) error
+}
+
+// SavedFilters are the filters of lists that callers saved for themselves.
+type SavedFilters interface {
+	// List lists the filters of the owner by their names.
+	List(ctx context.Context, of provision.FilterOwner) ([]provision.SavedFilter, error)
+	// Save saves a filter of the owner, in place of one of that name. Errors: a *provision.StateError when the owner has too many.
+	Save(ctx context.Context, of provision.FilterOwner, filter provision.SavedFilter) (provision.SavedFilter, error)
+	// Delete deletes a filter of the owner. Errors: provision.ErrNotFound.
+	Delete(ctx context.Context, of provision.FilterOwner, name string) error
 }
 
 // Leftovers are what undos could not remove from accounts.

@@ -31,6 +31,9 @@ const (
 	codeAccountExists        provision.Code = "AccountExists"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"
+	codeAlreadyDone          provision.Code = "AlreadyDone"
+	codeStillRunning         provision.Code = "StillRunning"
+	codeIdempotencyKeyReused provision.Code = "IdempotencyKeyReused"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
 	codeEventsGone           provision.Code = "EventsGone"
 	codeBodyTooLarge         provision.Code = "BodyTooLarge"
@@ -69,6 +72,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeSignInRemoved: {http.StatusConflict, "The customer has removed the sign-in", 0},
 	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
+	codeAlreadyDone:             {http.StatusConflict, "An earlier request did this", 0},
+	codeStillRunning:            {http.StatusConflict, "An earlier request is running", 0},
 	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},
 	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is required", 0},
 	codeLinkUsedUp:              {http.StatusGone, "The link can no longer be used", 0},
@@ -77,6 +82,7 @@ var problems = map[provision.Code]struct {
 	codeUnsupportedMediaType:    {http.StatusUnsupportedMediaType, "Unsupported media type", 0},
 	codeInvalid:                 {http.StatusUnprocessableEntity, "The request has invalid fields", 0},
 	provision.CodeInputRefused:  {http.StatusUnprocessableEntity, "The order refuses the value", 0},
+	codeIdempotencyKeyReused:    {http.StatusUnprocessableEntity, "The Idempotency-Key is already used", 0},
 	codeTooManyRequests:         {http.StatusTooManyRequests, "Too many requests", 1},
 	provision.CodeInternal:      {http.StatusInternalServerError, "Internal error", 0},
 	codeUnavailable:             {http.StatusServiceUnavailable, "Temporarily unavailable", 5},
@@ -102,6 +108,7 @@ type problemError struct {
 	code       provision.Code
 	detail     string
 	fields     []openapi.FieldProblem
+	earlier    *openapi.EarlierRequest
 	cause      error // for the log only
 	retryAfter int   // seconds; 0: as the table says
 }
@@ -275,6 +282,7 @@ func (s *service) writeProblem(err error, c echo.Context) {
 		Detail:    p.detail,
 		RequestID: header.Get(echo.HeaderXRequestID),
 		Errors:    resource.OptionalSlice(p.fields),
+		Earlier:   p.earlier,
 	})
 	if err == nil {
 		err = c.Blob(row.status, problemContentType, body)

@@ -12,20 +12,9 @@ import (
 
 // ListHistory answers GET /v1/history.
 func (s *service) ListHistory(ctx context.Context, in server.ListHistoryRequestObject) (server.ListHistoryResponseObject, error) {
-	kinds, err := historyKinds(callerOf(ctx), value(in.Params.Kind))
+	filter, err := historyFilter(callerOf(ctx), in.Params)
 	if err != nil {
 		return nil, err
-	}
-	filter := provision.HistoryFilter{
-		Kinds:       kinds,
-		Actor:       value(in.Params.Actor),
-		Marketplace: value(in.Params.Marketplace),
-		Environment: value(in.Params.Environment),
-		OrderID:     value(in.Params.OrderID),
-		AccountID:   value(in.Params.AccountID),
-		KeyID:       value(in.Params.KeyID),
-		Since:       value(in.Params.Since),
-		Until:       value(in.Params.Until),
 	}
 	entries, next, err := list[provision.HistoryCursor, provision.HistoryEntry, openapi.HistoryEntry]{
 		valid: func(c provision.HistoryCursor) bool { return plausible(c.At) && c.Source > 0 && c.Seq > 0 },
@@ -40,6 +29,22 @@ func (s *service) ListHistory(ctx context.Context, in server.ListHistoryRequestO
 		return nil, err
 	}
 	return server.ListHistory200JSONResponse{Items: entries, NextCursor: next}, nil
+}
+
+// historyFilter returns the filter that the parameters ask for, out of what the caller may read.
+func historyFilter(who caller, params openapi.ListHistoryParams) (provision.HistoryFilter, error) {
+	kinds, err := historyKinds(who, value(params.Kind))
+	return provision.HistoryFilter{
+		Kinds:       kinds,
+		Actor:       value(params.Actor),
+		Marketplace: value(params.Marketplace),
+		Environment: value(params.Environment),
+		OrderID:     value(params.OrderID),
+		AccountID:   value(params.AccountID),
+		KeyID:       value(params.KeyID),
+		Since:       value(params.Since),
+		Until:       value(params.Until),
+	}, err
 }
 
 // historyKinds returns the kinds of entries that the caller wants, all that his key may read if he names none. It refuses a kind that

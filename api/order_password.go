@@ -58,6 +58,15 @@ func (s *service) IssuePassword(ctx context.Context, in server.IssuePasswordRequ
 		return nil, problem(codeConflict, "order %q is %s: only a completed order has a password, and a new one can be set only then",
 			view.ID, view.State)
 	}
+	if request.Once, err = onceOf(ctx, in.Params.IdempotencyKey, in, view.ID); err != nil {
+		return nil, err
+	}
+	if request.Once != nil {
+		if err := s.IdempotencyKeys.Check(ctx, *request.Once); err != nil {
+			return nil, repeated(err, "asked for a new password of order %s", "and it asks only once: read the order, whose result.password "+
+				"has the link while it works; for another password, send another Idempotency-Key")
+		}
+	}
 	outcome, ended, err := s.Workflows.IssuePassword(ctx, view.OrderKey, request, passwordWait)
 	if errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return nil, problem(codeUnavailable, "could not confirm that the request for a new password of order %q arrived: "+

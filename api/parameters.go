@@ -19,7 +19,7 @@ import (
 // decodeParameters decodes the parameters of a request once and puts the values back, so that the validator and the handler read
 // the same ones: path parameters without escapes, times in UTC, one line for each header. It returns what cannot be decoded.
 func (op *operation) decodeParameters(c echo.Context) (found []finding, err error) {
-	found, err = decodePath(c)
+	found, err = op.decodePath(c)
 	if err != nil {
 		return nil, err
 	}
@@ -27,8 +27,8 @@ func (op *operation) decodeParameters(c echo.Context) (found []finding, err erro
 }
 
 // decodePath unescapes the path parameters if the router has not. Echo matches the escaped path, and leaves the parameters
-// escaped, only if the request has a RawPath.
-func decodePath(c echo.Context) (found []finding, _ error) {
+// escaped, only if the request has a RawPath. Free text loses the white space around it.
+func (op *operation) decodePath(c echo.Context) (found []finding, _ error) {
 	values := slices.Clone(c.ParamValues())
 	address := c.Request().URL
 	for i, name := range c.ParamNames() {
@@ -42,7 +42,11 @@ func decodePath(c echo.Context) (found []finding, _ error) {
 			}
 			values[i] = text
 		}
-		if why := notText(values[i]); why != "" {
+		why := notText(values[i])
+		if parameter := op.route.PathItem.Parameters.GetByInAndName(openapi3.ParameterInPath, name); why == "" && parameter != nil {
+			values[i], why = canonicalText(values[i], parameter.Schema.Value)
+		}
+		if why != "" {
 			found = append(found, parameterFinding(openapi3.ParameterInPath, name, why))
 		}
 	}

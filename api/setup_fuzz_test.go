@@ -105,6 +105,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"root_email":        {created + "@b.example", "a+" + created + "@b.example", "b+" + created + "@b.example"},
 			"name":              {"Anna"},
 			"title":             {"Boss"},
+			"query":             {"state=failed", "marketplace=nordic&limit=7"},
 			"customer_id":       {"C-1"},
 			"email":             {"a@b.example"},
 			"phone":             {"+46 8 1"},

@@ -128,6 +128,11 @@ func walkTable() map[string]walked {
 		"getHealth": {},
 		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
 			"kind=order&actor=test"}},
+		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=account&marketplace=nordic"}},
+		"listRoles":         {},
+		"listSavedFilters":  {},
+		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true},
+		"deleteSavedFilter": {},
 
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
 		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
@@ -160,6 +165,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"protected_account": (*walk).protectedAccount,
 	"alert_id":          (*walk).alert,
 
+	"name":        (*walk).savedFilter,
 	"import_id":   (*walk).accountImport,
 	"webhook_id":  (*walk).webhook,
 	"delivery_id": (*walk).webhook,
@@ -171,7 +177,7 @@ var notNames = []string{"forged_token", "environment", "number"}
 // markers occur only in acme's data, each of them in something that the API shows to acme.
 var markers = []string{"mk-user", "mk-contact", "mk-customer", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
 	"mk-external", "mk-key",
-	"mk-text", "mk-note", "mk-hook"}
+	"mk-text", "mk-note", "mk-hook", "mk-filter"}
 
 // tablesWithoutProvider are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
 var tablesWithoutProvider = []string{
@@ -328,6 +334,18 @@ func (w *walk) webhook() map[string]string {
 	tested, err := w.database.Webhooks.Test(ctx, "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"webhook_id": key.ID, "delivery_id": tested.ID}
+}
+
+// savedFilter is a filter that each key of acme's has saved.
+func (w *walk) savedFilter() map[string]string {
+	name := fmt.Sprintf("saved-%d", w.next())
+	for _, key := range w.keys["acme"] {
+		id, _, _ := splitKey("Bearer " + key)
+		_, err := w.database.SavedFilters.Save(w.t.Context(), provision.FilterOwner{Provider: "acme", Caller: "key " + id},
+			provision.SavedFilter{Name: name, Page: "orders", Query: "customer_id=mk-filter"})
+		require.NoError(w.t, err)
+	}
+	return map[string]string{"name": name}
 }
 
 // accountImport is an import of acme's that is done, with a row that is faulty.

@@ -41,9 +41,7 @@ func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestO
 	}
 	answer := server.GetDelivery200JSONResponse{Delivery: resource.Delivery(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
 	for i, a := range attempts {
-		answer.Attempts[i] = openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: resource.Optional(a.StatusCode),
-			Error:  resource.Optional(a.Error),
-			Answer: resource.Optional(a.Answer), TookMs: a.TookMS}
+		answer.Attempts[i] = resource.DeliveryAttempt(a)
 	}
 	return answer, nil
 }

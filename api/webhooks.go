@@ -29,9 +29,13 @@ func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequ
 	if err != nil {
 		return nil, err
 	}
-	added, err := s.Webhooks.Create(ctx, who.Actor(), w, sealed)
+	making, err := once(ctx, in.Params.IdempotencyKey, in, w.ID)
 	if err != nil {
 		return nil, err
+	}
+	added, err := s.Webhooks.Create(making, who.Actor(), w, sealed)
+	if err != nil {
+		return nil, repeated(err, "made webhook %s", secretOnlyThen)
 	}
 	return server.CreateWebhook201JSONResponse{
 		Body:    openapi.WebhookWithSecret{Webhook: resource.Webhook(added), Secret: secret},
@@ -142,9 +146,16 @@ func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequ
 func (s *service) RotateWebhookSecret(
 	ctx context.Context, in server.RotateWebhookSecretRequestObject,
 ) (server.RotateWebhookSecretResponseObject, error) {
-	answer, err := s.rotate(ctx, webhookKey(ctx, in.WebhookID), in.Body)
-	return server.RotateWebhookSecret200JSONResponse(answer), err
+	making, err := once(ctx, in.Params.IdempotencyKey, in, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.rotate(making, webhookKey(ctx, in.WebhookID), in.Body)
+	return server.RotateWebhookSecret200JSONResponse(answer), repeated(err, "replaced the secret of webhook %s", secretOnlyThen)
 }
+
+// secretOnlyThen says how to get the secret of webhooks whose first answer was lost.
+const secretOnlyThen = "and only the answer to that request had the secret: if you do not have it, rotate the secret with another Idempotency-Key"
 
 func (s *service) rotate(
 	ctx context.Context, key provision.WebhookKey, form *openapi.SecretRotation,
@@ -185,9 +196,13 @@ func (s *service) RotateCallbackSecret(
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.rotate(ctx, provision.WebhookKey{Provider: provider, ID: provision.WebhookCallbacks}, in.Body)
+	making, err := once(ctx, in.Params.IdempotencyKey, in, provision.WebhookCallbacks)
 	if err != nil {
 		return nil, err
+	}
+	answer, err := s.rotate(making, provision.WebhookKey{Provider: provider, ID: provision.WebhookCallbacks}, in.Body)
+	if err != nil {
+		return nil, repeated(err, "replaced the secret of all %s", secretOnlyThen)
 	}
 	if before.CreatedAt == nil { // callbacks that waited for the first secret can be sent
 		s.wakeWebhooks(ctx)

@@ -41,18 +41,18 @@ func TestARequestThatMayNotBeRepeatedIsSentOnce(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []http.HandlerFunc{hangUp, half} {
 		c, s := setup(t, lost)
-		_, err := Body(c.CreateAPIKey(Once(t.Context()), openapi.NewAPIKey{Name: "n"}))
+		_, err := Body(c.CreateAPIKey(Once(t.Context()), nil, openapi.NewAPIKey{Name: "n"}))
 		require.ErrorContains(t, err, "the request may have taken effect: look before you repeat it")
 		require.Equal(t, 1, s.count())
 	}
 	c, s := setup(t, unavailable503(`{"status":503,"code":"Unavailable","detail":"later"}`))
-	_, err := Body(c.CreateAPIKey(Once(t.Context()), openapi.NewAPIKey{Name: "n"}))
+	_, err := Body(c.CreateAPIKey(Once(t.Context()), nil, openapi.NewAPIKey{Name: "n"}))
 	require.ErrorContains(t, err, "later")
 	require.Equal(t, 1, s.count())
 
 	tooMany := answer(http.StatusTooManyRequests, "application/problem+json", `{"status":429,"code":"TooManyRequests"}`, "Retry-After", "0")
 	c, s = setup(t, tooMany, answer(http.StatusCreated, "application/json", `{}`))
-	_, err = Body(c.CreateAPIKey(Once(t.Context()), openapi.NewAPIKey{Name: "n"}))
+	_, err = Body(c.CreateAPIKey(Once(t.Context()), nil, openapi.NewAPIKey{Name: "n"}))
 	require.NoError(t, err, "what was refused had no effect")
 	require.Equal(t, 2, s.count())
 }

@@ -583,6 +583,9 @@ type Delivery struct {
 	// ID The id of a delivery.
 	ID DeliveryID `json:"id"`
 
+	// LastAttempt One attempt to deliver a message.
+	LastAttempt *DeliveryAttempt `json:"last_attempt,omitempty"`
+
 	// NextAttemptAt When the next attempt is due, if no older message waits. Absent if there is none.
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
@@ -633,6 +636,15 @@ type DeliveryWithAttempts struct {
 
 	// Delivery An event on its way to an endpoint.
 	Delivery Delivery `json:"delivery"`
+}
+
+// EarlierRequest What an earlier request with the same `Idempotency-Key` made. Only in problems of the code `AlreadyDone`.
+type EarlierRequest struct {
+	// At When it made that.
+	At time.Time `json:"at"`
+
+	// ID The id of what it made: of an API key, an endpoint, or the order whose password was requested; `callbacks` for the callback secret.
+	ID string `json:"id"`
 }
 
 // EndedSessions How many sessions ended.
@@ -907,6 +919,12 @@ type FieldProblem struct {
 	Pointer *string `json:"pointer,omitempty"`
 }
 
+// FilterQuery The filter as the query string of the list's URL, without the `?`.
+type FilterQuery = string
+
+// FilteredPage The list that a filter is for.
+type FilteredPage = string
+
 // Forecast How long the Ready accounts will last.
 type Forecast struct {
 	// AllocationsPerDay The rate that the forecast is based on.
@@ -1016,6 +1034,9 @@ type HistoryEntry struct {
 // HistoryFields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
 type HistoryFields = []string
 
+// HistoryFile A CSV file.
+type HistoryFile = string
+
 // HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
 // changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
 // endpoints that were created, changed or deleted.
@@ -1089,6 +1110,18 @@ type KeyRotation struct {
 
 // KeySecret The text of the key. It is not stored and cannot be shown again.
 type KeySecret = string
+
+// LastAttempt The last attempt to send a message to the endpoint. Tests do not count. Absent if there was none.
+type LastAttempt struct {
+	// At When it was made.
+	At time.Time `json:"at"`
+
+	// Error Why it failed. Absent if the receiver accepted the message.
+	Error *string `json:"error,omitempty"`
+
+	// StatusCode The status of the receiver's answer. Absent if there was no answer.
+	StatusCode *int `json:"status_code,omitempty"`
+}
 
 // ManualStep A manual step of a completed order.
 type ManualStep struct {
@@ -1369,6 +1402,15 @@ type NewPool struct {
 
 	// WaitDeadlineSeconds How many seconds an order waits for an account before it fails; `null` for no limit.
 	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
+}
+
+// NewSavedFilter A filter to save.
+type NewSavedFilter struct {
+	// Page The list that a filter is for.
+	Page FilteredPage `json:"page"`
+
+	// Query The filter as the query string of the list's URL, without the `?`.
+	Query FilterQuery `json:"query"`
 }
 
 // NewWebhook An endpoint to create.
@@ -2125,6 +2167,8 @@ type Problem struct {
 	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
 	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+	// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+	// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
 	// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
 	// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
 	// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
@@ -2132,6 +2176,7 @@ type Problem struct {
 	// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
 	// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
 	// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+	// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
 	// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
 	// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
 	// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
@@ -2141,6 +2186,9 @@ type Problem struct {
 
 	// Detail What is wrong in this case and what to do about it.
 	Detail string `json:"detail"`
+
+	// Earlier What an earlier request with the same `Idempotency-Key` made. Only in problems of the code `AlreadyDone`.
+	Earlier *EarlierRequest `json:"earlier,omitempty"`
 
 	// Errors Every invalid field or parameter.
 	Errors *[]FieldProblem `json:"errors,omitempty"`
@@ -2177,6 +2225,8 @@ type Problem struct {
 // | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
 // | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 // | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
 // | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
 // | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
 // | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
@@ -2184,6 +2234,7 @@ type Problem struct {
 // | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
 // | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
 // | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
 // | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
 // | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
 // | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
@@ -2357,6 +2408,25 @@ type RevealedPassword struct {
 // stock and fixes orders · `admin`: everything, including keys and settings.
 type Role = provision.Role
 
+// RoleDescription A role and what it may do.
+type RoleDescription struct {
+	// Description What it may do, in one sentence.
+	Description string `json:"description"`
+
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
+	Role Role `json:"role"`
+
+	// Scopes Its scopes.
+	Scopes []Scope `json:"scopes"`
+}
+
+// Roles The roles, from the one that may do least.
+type Roles struct {
+	// Items The roles.
+	Items []RoleDescription `json:"items"`
+}
+
 // RotatedAPIKey A new API key with its text, and the key that it replaces.
 type RotatedAPIKey struct {
 	// APIKey An API key without its text.
@@ -2400,6 +2470,30 @@ type RowResultPage struct {
 
 	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// SavedFilter A filter that the caller saved.
+type SavedFilter struct {
+	// Name The name of a filter. Free text without a slash. It does not begin with a dot.
+	Name SavedFilterName `json:"name"`
+
+	// Page The list that a filter is for.
+	Page FilteredPage `json:"page"`
+
+	// Query The filter as the query string of the list's URL, without the `?`.
+	Query FilterQuery `json:"query"`
+
+	// SavedAt When it was saved.
+	SavedAt time.Time `json:"saved_at"`
+}
+
+// SavedFilterName The name of a filter. Free text without a slash. It does not begin with a dot.
+type SavedFilterName = string
+
+// SavedFilters The filters of a caller, by name.
+type SavedFilters struct {
+	// Items The filters.
+	Items []SavedFilter `json:"items"`
 }
 
 // Schedule A schedule of the service.
@@ -2638,6 +2732,9 @@ type Webhook struct {
 	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
+	// CreatedBy Who created it: an API key or a person; for a callback, the first order that named it.
+	CreatedBy *string `json:"created_by,omitempty"`
+
 	// Description A description for people.
 	Description string `json:"description"`
 
@@ -2665,8 +2762,14 @@ type Webhook struct {
 	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
+	// LastAttempt The last attempt to send a message to the endpoint. Tests do not count. Absent if there was none.
+	LastAttempt *LastAttempt `json:"last_attempt,omitempty"`
+
 	// Marketplaces The marketplaces that the endpoint is limited to. Absent if it receives the events of all marketplaces.
 	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
+	// Queue The messages that wait for the endpoint, also while it is disabled. Tests do not count.
+	Queue WebhookQueue `json:"queue"`
 
 	// URL Where messages are sent.
 	URL string `json:"url"`
@@ -2685,6 +2788,18 @@ type WebhookPage struct {
 
 	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// WebhookQueue The messages that wait for the endpoint, also while it is disabled. Tests do not count.
+type WebhookQueue struct {
+	// Count How many messages wait. They are counted up to 1,000.
+	Count int `json:"count"`
+
+	// More Whether there may be more than `count`.
+	More bool `json:"more"`
+
+	// OldestAt When the event of the oldest one happened. Absent if none waits.
+	OldestAt *time.Time `json:"oldest_at,omitempty"`
 }
 
 // WebhookSecret A new secret.
@@ -2769,6 +2884,9 @@ type EnvironmentInPath = Environment
 // HasFinding defines model for HasFinding.
 type HasFinding = bool
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -2796,6 +2914,9 @@ type OrderIDInPath = OrderID
 
 // ReasonInQuery defines model for ReasonInQuery.
 type ReasonInQuery = string
+
+// SavedFilterNameInPath The name of a filter. Free text without a slash. It does not begin with a dot.
+type SavedFilterNameInPath = SavedFilterName
 
 // WaitingForVerification defines model for WaitingForVerification.
 type WaitingForVerification = bool
@@ -2973,6 +3094,36 @@ type ListAPIKeysParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateAPIKeyParams defines parameters for CreateAPIKey.
+type CreateAPIKeyParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateAPIKeyParams defines parameters for RotateAPIKey.
+type RotateAPIKeyParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateCallbackSecretParams defines parameters for RotateCallbackSecret.
+type RotateCallbackSecretParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// OrderID Only events of this order.
@@ -3036,6 +3187,36 @@ type ListHistoryParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ExportHistoryParams defines parameters for ExportHistory.
+type ExportHistoryParams struct {
+	// Kind Only entries of this kind. Repeat the parameter to match several kinds.
+	Kind *[]HistoryKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Actor Only what this actor did, as entries name it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// OrderID Only entries of this order, and those of the accounts that it held.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// AccountID Only entries of this AWS account.
+	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// KeyID Only entries of this API key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Since Only entries of this time or later. In a query string, write the `+` of a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only entries before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
 // CountOrdersParams defines parameters for CountOrders.
 type CountOrdersParams struct {
 	// EndedSince Also count the orders that have ended since this time.
@@ -3096,6 +3277,16 @@ type ListOrderHistoryParams struct {
 
 	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// IssuePasswordParams defines parameters for IssuePassword.
+type IssuePasswordParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListPoolsParams defines parameters for ListPools.
@@ -3193,6 +3384,16 @@ type ListWebhooksParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateWebhookParams defines parameters for CreateWebhook.
+type CreateWebhookParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
 	// Reason Why, for the people who will read the history. Free text. Do not name people.
@@ -3220,6 +3421,16 @@ type ListDeliveriesParams struct {
 
 	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A text of your choice, best a random one, that makes the request safe to repeat: within 24 hours it takes effect once.
+	// A repeat makes nothing. It is refused with **409** `AlreadyDone`, which names what the first request made, or with
+	// **409** `StillRunning` while that runs. Another request with the same key is refused with **422**
+	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
+	// leaves its key unused.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
@@ -3290,6 +3501,9 @@ type UpdatePoolJSONRequestBody = PoolUpdate
 
 // ProtectAccountJSONRequestBody defines body for ProtectAccount for application/json ContentType.
 type ProtectAccountJSONRequestBody = Protection
+
+// SaveFilterJSONRequestBody defines body for SaveFilter for application/json ContentType.
+type SaveFilterJSONRequestBody = NewSavedFilter
 
 // EndSessionsJSONRequestBody defines body for EndSessions for application/json ContentType.
 type EndSessionsJSONRequestBody = Reason
@@ -3670,13 +3884,14 @@ type ClientInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPIKeyWithBody(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateAPIKey Create an API key
 	//
@@ -3685,13 +3900,14 @@ type ClientInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPIKey(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAPIKey Read an API key
 	//
@@ -3732,13 +3948,15 @@ type ClientInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateAPIKey Replace an API key with a new one
 	//
@@ -3749,13 +3967,15 @@ type ClientInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCallbackSecret Read the state of the callback secret
 	//
@@ -3772,10 +3992,12 @@ type ClientInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateCallbackSecretWithBody(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateCallbackSecret Replace the callback secret
 	//
@@ -3783,10 +4005,12 @@ type ClientInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecret(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateCallbackSecret(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents List events, oldest first
 	//
@@ -3834,6 +4058,19 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportHistory Export the history as CSV
+	//
+	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+	//
+	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+	// before the last line, the file is incomplete: request it again, or a shorter period.
+	//
+	// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+	ExportHistory(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Find out who you are
 	//
@@ -4116,7 +4353,8 @@ type ClientInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -4127,7 +4365,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IssuePassword Set a new password for the customer
 	//
@@ -4141,7 +4379,8 @@ type ClientInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -4152,7 +4391,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePassword(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryOrderWithBody Retry the steps that an order waits for
 	//
@@ -4349,6 +4588,48 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccount(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRoles List the roles and their scopes
+	//
+	// Says who may do what. Every key may read it. A release may add roles and scopes.
+	//
+	// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+	ListRoles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSavedFilters List your saved filters by name
+	//
+	// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+	// rotated inherits its filters.
+	//
+	// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+	ListSavedFilters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSavedFilter Delete a saved filter
+	//
+	// Deletes one of your own filters.
+	//
+	// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+	DeleteSavedFilter(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SaveFilterWithBody Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithBody(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SaveFilter Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilter(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSessions List who is signed in to the console
 	//
 	// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
@@ -4436,23 +4717,25 @@ type ClientInterface interface {
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateWebhookWithBody(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateWebhook Create a webhook endpoint
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhook(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateWebhook(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteWebhook Delete a webhook endpoint
 	//
@@ -4542,10 +4825,12 @@ type ClientInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateWebhookSecret Replace the secret of an endpoint
 	//
@@ -4554,10 +4839,12 @@ type ClientInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestWebhook Send a test event
 	//
@@ -5116,14 +5403,15 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPIKeyRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateAPIKeyWithBody(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5141,14 +5429,15 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPIKeyRequest(c.Server, body)
+func (c *Client) CreateAPIKey(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5228,14 +5517,16 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, body Revok
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequestWithBody(c.Server, keyID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5255,14 +5546,16 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateAPIKeyRequest(c.Server, keyID, body)
+func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequest(c.Server, keyID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5298,11 +5591,13 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateCallbackSecretRequestWithBody(c.Server, contentType, body)
+func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateCallbackSecretRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5319,11 +5614,13 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *Client) RotateCallbackSecret(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateCallbackSecretRequest(c.Server, body)
+func (c *Client) RotateCallbackSecret(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateCallbackSecretRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5411,6 +5708,29 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 // Corresponds with GET /v1/history (the `ListHistory` operationId).
 func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportHistory Export the history as CSV
+//
+// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+//
+// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+// before the last line, the file is incomplete: request it again, or a shorter period.
+//
+// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+func (c *Client) ExportHistory(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportHistoryRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5902,7 +6222,8 @@ func (c *Client) TickManualStep(ctx context.Context, orderID OrderIDInPath, numb
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -5913,8 +6234,8 @@ func (c *Client) TickManualStep(ctx context.Context, orderID OrderIDInPath, numb
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, contentType, body)
+func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5937,7 +6258,8 @@ func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPat
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -5948,8 +6270,8 @@ func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPat
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePasswordRequest(c.Server, orderID, body)
+func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequest(c.Server, orderID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6325,6 +6647,98 @@ func (c *Client) ProtectAccount(ctx context.Context, accountID AccountIDInPath, 
 	return c.Client.Do(req)
 }
 
+// ListRoles List the roles and their scopes
+//
+// Says who may do what. Every key may read it. A release may add roles and scopes.
+//
+// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+func (c *Client) ListRoles(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRolesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSavedFilters List your saved filters by name
+//
+// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+// rotated inherits its filters.
+//
+// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+func (c *Client) ListSavedFilters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSavedFiltersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSavedFilter Delete a saved filter
+//
+// Deletes one of your own filters.
+//
+// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+func (c *Client) DeleteSavedFilter(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSavedFilterRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SaveFilterWithBody Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *Client) SaveFilterWithBody(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSaveFilterRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SaveFilter Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *Client) SaveFilter(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSaveFilterRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSessions List who is signed in to the console
 //
 // Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
@@ -6502,13 +6916,14 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateWebhookRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateWebhookWithBody(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateWebhookRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6523,13 +6938,14 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *Client) CreateWebhook(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateWebhookRequest(c.Server, body)
+func (c *Client) CreateWebhook(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateWebhookRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6718,11 +7134,13 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateWebhookSecretRequestWithBody(c.Server, webhookID, contentType, body)
+func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateWebhookSecretRequestWithBody(c.Server, webhookID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6740,11 +7158,13 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRotateWebhookSecretRequest(c.Server, webhookID, body)
+func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateWebhookSecretRequest(c.Server, webhookID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8136,18 +8556,18 @@ func NewListAPIKeysRequest(server string, params *ListAPIKeysParams) (*http.Requ
 }
 
 // NewCreateAPIKeyRequest calls the generic CreateAPIKey builder with application/json body
-func NewCreateAPIKeyRequest(server string, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
+func NewCreateAPIKeyRequest(server string, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateAPIKeyRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateAPIKeyRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateAPIKeyRequestWithBody constructs an http.Request for the CreateAPIKey method, with any body, and a specified content type
-func NewCreateAPIKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateAPIKeyRequestWithBody(server string, params *CreateAPIKeyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -8171,6 +8591,21 @@ func NewCreateAPIKeyRequestWithBody(server string, contentType string, body io.R
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8257,18 +8692,18 @@ func NewRevokeAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentTyp
 }
 
 // NewRotateAPIKeyRequest calls the generic RotateAPIKey builder with application/json body
-func NewRotateAPIKeyRequest(server string, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
+func NewRotateAPIKeyRequest(server string, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+	return NewRotateAPIKeyRequestWithBody(server, keyID, params, "application/json", bodyReader)
 }
 
 // NewRotateAPIKeyRequestWithBody constructs an http.Request for the RotateAPIKey method, with any body, and a specified content type
-func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8299,6 +8734,21 @@ func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, contentTyp
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8331,18 +8781,18 @@ func NewGetCallbackSecretRequest(server string) (*http.Request, error) {
 }
 
 // NewRotateCallbackSecretRequest calls the generic RotateCallbackSecret builder with application/json body
-func NewRotateCallbackSecretRequest(server string, body RotateCallbackSecretJSONRequestBody) (*http.Request, error) {
+func NewRotateCallbackSecretRequest(server string, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateCallbackSecretRequestWithBody(server, "application/json", bodyReader)
+	return NewRotateCallbackSecretRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewRotateCallbackSecretRequestWithBody constructs an http.Request for the RotateCallbackSecret method, with any body, and a specified content type
-func NewRotateCallbackSecretRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateCallbackSecretRequestWithBody(server string, params *RotateCallbackSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -8366,6 +8816,21 @@ func NewRotateCallbackSecretRequestWithBody(server string, contentType string, b
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8719,6 +9184,156 @@ func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Requ
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportHistoryRequest constructs an http.Request for the ExportHistory method
+func NewExportHistoryRequest(server string, params *ExportHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/history/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrderID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order_id", *params.OrderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AccountID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -9490,18 +10105,18 @@ func NewTickManualStepRequestWithBody(server string, orderID OrderIDInPath, numb
 }
 
 // NewIssuePasswordRequest calls the generic IssuePassword builder with application/json body
-func NewIssuePasswordRequest(server string, orderID OrderIDInPath, body IssuePasswordJSONRequestBody) (*http.Request, error) {
+func NewIssuePasswordRequest(server string, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewIssuePasswordRequestWithBody(server, orderID, "application/json", bodyReader)
+	return NewIssuePasswordRequestWithBody(server, orderID, params, "application/json", bodyReader)
 }
 
 // NewIssuePasswordRequestWithBody constructs an http.Request for the IssuePassword method, with any body, and a specified content type
-func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9532,6 +10147,21 @@ func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, conte
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -10140,6 +10770,141 @@ func NewProtectAccountRequestWithBody(server string, accountID AccountIDInPath, 
 	return req, nil
 }
 
+// NewListRolesRequest constructs an http.Request for the ListRoles method
+func NewListRolesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/roles")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSavedFiltersRequest constructs an http.Request for the ListSavedFilters method
+func NewListSavedFiltersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteSavedFilterRequest constructs an http.Request for the DeleteSavedFilter method
+func NewDeleteSavedFilterRequest(server string, name SavedFilterNameInPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSaveFilterRequest calls the generic SaveFilter builder with application/json body
+func NewSaveFilterRequest(server string, name SavedFilterNameInPath, body SaveFilterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSaveFilterRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewSaveFilterRequestWithBody constructs an http.Request for the SaveFilter method, with any body, and a specified content type
+func NewSaveFilterRequestWithBody(server string, name SavedFilterNameInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/saved-filters/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListSessionsRequest constructs an http.Request for the ListSessions method
 func NewListSessionsRequest(server string) (*http.Request, error) {
 	var err error
@@ -10579,18 +11344,18 @@ func NewListWebhooksRequest(server string, params *ListWebhooksParams) (*http.Re
 }
 
 // NewCreateWebhookRequest calls the generic CreateWebhook builder with application/json body
-func NewCreateWebhookRequest(server string, body CreateWebhookJSONRequestBody) (*http.Request, error) {
+func NewCreateWebhookRequest(server string, params *CreateWebhookParams, body CreateWebhookJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateWebhookRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateWebhookRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateWebhookRequestWithBody constructs an http.Request for the CreateWebhook method, with any body, and a specified content type
-func NewCreateWebhookRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateWebhookRequestWithBody(server string, params *CreateWebhookParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -10614,6 +11379,21 @@ func NewCreateWebhookRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -11005,18 +11785,18 @@ func NewReplayWebhookRequestWithBody(server string, webhookID WebhookIDInPath, c
 }
 
 // NewRotateWebhookSecretRequest calls the generic RotateWebhookSecret builder with application/json body
-func NewRotateWebhookSecretRequest(server string, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody) (*http.Request, error) {
+func NewRotateWebhookSecretRequest(server string, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRotateWebhookSecretRequestWithBody(server, webhookID, "application/json", bodyReader)
+	return NewRotateWebhookSecretRequestWithBody(server, webhookID, params, "application/json", bodyReader)
 }
 
 // NewRotateWebhookSecretRequestWithBody constructs an http.Request for the RotateWebhookSecret method, with any body, and a specified content type
-func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11047,6 +11827,21 @@ func NewRotateWebhookSecretRequestWithBody(server string, webhookID WebhookIDInP
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -11446,13 +12241,14 @@ type ClientWithResponsesInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+	CreateAPIKeyWithBodyWithResponse(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
 
 	// CreateAPIKeyWithResponse Create an API key
 	//
@@ -11461,13 +12257,14 @@ type ClientWithResponsesInterface interface {
 	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 	// of others do not exist for it.
 	//
-	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-	// text you did not receive.
+	// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+	// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+	// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-	CreateAPIKeyWithResponse(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
+	CreateAPIKeyWithResponse(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
 
 	// GetAPIKeyWithResponse Read an API key
 	//
@@ -11510,13 +12307,15 @@ type ClientWithResponsesInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
+	RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
 	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
@@ -11527,13 +12326,15 @@ type ClientWithResponsesInterface interface {
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+	// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+	// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+	// rotation promised.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
+	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
 	// GetCallbackSecretWithResponse Read the state of the callback secret
 	//
@@ -11552,10 +12353,12 @@ type ClientWithResponsesInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
+	RotateCallbackSecretWithBodyWithResponse(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
 	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
@@ -11563,10 +12366,12 @@ type ClientWithResponsesInterface interface {
 	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 	// The secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-	RotateCallbackSecretWithResponse(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
+	RotateCallbackSecretWithResponse(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
 	// ListEventsWithResponse List events, oldest first
 	//
@@ -11622,6 +12427,21 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/history (the `ListHistory` operationId).
 	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
+	// ExportHistoryWithResponse Export the history as CSV
+	//
+	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+	//
+	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+	// before the last line, the file is incomplete: request it again, or a shorter period.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+	ExportHistoryWithResponse(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*ExportHistoryResponse, error)
 
 	// GetMeWithResponse Find out who you are
 	//
@@ -11916,7 +12736,8 @@ type ClientWithResponsesInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -11927,7 +12748,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
 
 	// IssuePasswordWithResponse Set a new password for the customer
 	//
@@ -11941,7 +12762,8 @@ type ClientWithResponsesInterface interface {
 	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 	//
 	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
-	// whose answer was lost. A request that arrives later sets another password.
+	// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+	// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 	//
 	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -11952,7 +12774,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
 
 	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 	//
@@ -12159,6 +12981,54 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/protected-accounts/{account_id} (the `ProtectAccount` operationId).
 	ProtectAccountWithResponse(ctx context.Context, accountID AccountIDInPath, body ProtectAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ProtectAccountResponse, error)
 
+	// ListRolesWithResponse List the roles and their scopes
+	//
+	// Says who may do what. Every key may read it. A release may add roles and scopes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+	ListRolesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolesResponse, error)
+
+	// ListSavedFiltersWithResponse List your saved filters by name
+	//
+	// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+	// rotated inherits its filters.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+	ListSavedFiltersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSavedFiltersResponse, error)
+
+	// DeleteSavedFilterWithResponse Delete a saved filter
+	//
+	// Deletes one of your own filters.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+	DeleteSavedFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*DeleteSavedFilterResponse, error)
+
+	// SaveFilterWithBodyWithResponse Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithBodyWithResponse(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error)
+
+	// SaveFilterWithResponse Save a filter of a list
+	//
+	// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+	// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+	SaveFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error)
+
 	// ListSessionsWithResponse List who is signed in to the console
 	//
 	// Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
@@ -12256,23 +13126,25 @@ type ClientWithResponsesInterface interface {
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
+	CreateWebhookWithBodyWithResponse(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
 	// CreateWebhookWithResponse Create a webhook endpoint
 	//
 	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-	// answer.
+	// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+	// names the first. Rotate its secret if you did not receive it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-	CreateWebhookWithResponse(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
+	CreateWebhookWithResponse(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
 	// DeleteWebhookWithResponse Delete a webhook endpoint
 	//
@@ -12372,10 +13244,12 @@ type ClientWithResponsesInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
+	RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
 
 	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
@@ -12384,10 +13258,12 @@ type ClientWithResponsesInterface interface {
 	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 	// secret is shown only in this answer. The body is optional.
 	//
+	// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-	RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
+	RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
 
 	// TestWebhookWithResponse Send a test event
 	//
@@ -13729,6 +14605,47 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+// ExportHistoryResponse200Headers the declared response headers of an HTTP 200 response for ExportHistory
+type ExportHistoryResponse200Headers struct {
+	ContentDisposition string
+}
+
+type ExportHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportHistoryResponse200Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14804,6 +15721,163 @@ func (r ProtectAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ProtectAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListRolesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Roles
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRolesResponse) GetJSON200() *Roles {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRolesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRolesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRolesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRolesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSavedFiltersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SavedFilters
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSavedFiltersResponse) GetJSON200() *SavedFilters {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSavedFiltersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSavedFiltersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSavedFiltersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSavedFiltersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteSavedFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSavedFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSavedFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSavedFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSavedFilterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SaveFilterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SavedFilter
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SaveFilterResponse) GetJSON200() *SavedFilter {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r SaveFilterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SaveFilterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SaveFilterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SaveFilterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15995,14 +17069,15 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
-	rsp, err := c.CreateAPIKeyWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Context, params *CreateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKeyWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16016,14 +17091,15 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 // to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
 // of others do not exist for it.
 //
-// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
-// text you did not receive.
+// Send an `Idempotency-Key`, and a request whose answer you did not receive is safe to repeat: **409** `AlreadyDone`
+// names the key that the first one created. Its text cannot be shown again, so rotate it. Without an
+// `Idempotency-Key`, list the keys and revoke the one whose text you did not receive.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
-func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
-	rsp, err := c.CreateAPIKey(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, params *CreateAPIKeyParams, body CreateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error) {
+	rsp, err := c.CreateAPIKey(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16089,14 +17165,16 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
-	rsp, err := c.RotateAPIKeyWithBody(ctx, keyID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKeyWithBody(ctx, keyID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16112,14 +17190,16 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
-// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated. Repeat the request
+// with its `Idempotency-Key`: **409** `AlreadyDone` names the new key. Without an `Idempotency-Key`, read the old key;
+// `replaced_by` names the new one. Rotate the new key to get a text. The old key stays valid for as long as the first
+// rotation promised.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
-func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
-	rsp, err := c.RotateAPIKey(ctx, keyID, body, reqEditors...)
+func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error) {
+	rsp, err := c.RotateAPIKey(ctx, keyID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16149,11 +17229,13 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
-	rsp, err := c.RotateCallbackSecretWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx context.Context, params *RotateCallbackSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
+	rsp, err := c.RotateCallbackSecretWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16166,11 +17248,13 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 // secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
 // The secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
-func (c *ClientWithResponses) RotateCallbackSecretWithResponse(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
-	rsp, err := c.RotateCallbackSecret(ctx, body, reqEditors...)
+func (c *ClientWithResponses) RotateCallbackSecretWithResponse(ctx context.Context, params *RotateCallbackSecretParams, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error) {
+	rsp, err := c.RotateCallbackSecret(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16254,6 +17338,27 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseListHistoryResponse(rsp)
+}
+
+// ExportHistoryWithResponse Export the history as CSV
+//
+// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
+// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
+// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
+//
+// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
+// before the last line, the file is incomplete: request it again, or a shorter period.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/history/export (the `ExportHistory` operationId).
+func (c *ClientWithResponses) ExportHistoryWithResponse(ctx context.Context, params *ExportHistoryParams, reqEditors ...RequestEditorFn) (*ExportHistoryResponse, error) {
+	rsp, err := c.ExportHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportHistoryResponse(rsp)
 }
 
 // GetMeWithResponse Find out who you are
@@ -16669,7 +17774,8 @@ func (c *ClientWithResponses) TickManualStepWithResponse(ctx context.Context, or
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -16680,8 +17786,8 @@ func (c *ClientWithResponses) TickManualStepWithResponse(ctx context.Context, or
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
-	rsp, err := c.IssuePasswordWithBody(ctx, orderID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePasswordWithBody(ctx, orderID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16700,7 +17806,8 @@ func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Cont
 // the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
 //
 // A request that arrives while a password is being set gets that password, so it is safe to send a request again
-// whose answer was lost. A request that arrives later sets another password.
+// whose answer was lost. A request that arrives later sets another password, unless it has the `Idempotency-Key` of
+// an earlier one: then the answer is **409** `AlreadyDone`, and the order has the link as long as it works.
 //
 // **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
 // lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
@@ -16711,8 +17818,8 @@ func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
-func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
-	rsp, err := c.IssuePassword(ctx, orderID, body, reqEditors...)
+func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, params *IssuePasswordParams, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePassword(ctx, orderID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -17026,6 +18133,84 @@ func (c *ClientWithResponses) ProtectAccountWithResponse(ctx context.Context, ac
 	return ParseProtectAccountResponse(rsp)
 }
 
+// ListRolesWithResponse List the roles and their scopes
+//
+// Says who may do what. Every key may read it. A release may add roles and scopes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/roles (the `ListRoles` operationId).
+func (c *ClientWithResponses) ListRolesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolesResponse, error) {
+	rsp, err := c.ListRoles(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRolesResponse(rsp)
+}
+
+// ListSavedFiltersWithResponse List your saved filters by name
+//
+// Lists the filters that this key, or this person, has saved. No one else sees them. The successor of a key that is
+// rotated inherits its filters.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/saved-filters (the `ListSavedFilters` operationId).
+func (c *ClientWithResponses) ListSavedFiltersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSavedFiltersResponse, error) {
+	rsp, err := c.ListSavedFilters(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSavedFiltersResponse(rsp)
+}
+
+// DeleteSavedFilterWithResponse Delete a saved filter
+//
+// Deletes one of your own filters.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/saved-filters/{name} (the `DeleteSavedFilter` operationId).
+func (c *ClientWithResponses) DeleteSavedFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, reqEditors ...RequestEditorFn) (*DeleteSavedFilterResponse, error) {
+	rsp, err := c.DeleteSavedFilter(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSavedFilterResponse(rsp)
+}
+
+// SaveFilterWithBodyWithResponse Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *ClientWithResponses) SaveFilterWithBodyWithResponse(ctx context.Context, name SavedFilterNameInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error) {
+	rsp, err := c.SaveFilterWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSaveFilterResponse(rsp)
+}
+
+// SaveFilterWithResponse Save a filter of a list
+//
+// Saves a filter for yourself, in place of one with the same name. You may have 50; **409** means that you have, so
+// delete one first. The query is stored as you send it: a list may refuse it when it is used.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/saved-filters/{name} (the `SaveFilter` operationId).
+func (c *ClientWithResponses) SaveFilterWithResponse(ctx context.Context, name SavedFilterNameInPath, body SaveFilterJSONRequestBody, reqEditors ...RequestEditorFn) (*SaveFilterResponse, error) {
+	rsp, err := c.SaveFilter(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSaveFilterResponse(rsp)
+}
+
 // ListSessionsWithResponse List who is signed in to the console
 //
 // Lists the browsers that are signed in to the console of the key's provider, the latest sign-in first, at most 1,000.
@@ -17177,13 +18362,14 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
-	rsp, err := c.CreateWebhookWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Context, params *CreateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
+	rsp, err := c.CreateWebhookWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -17194,13 +18380,14 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 //
 // Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
 // order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
-// answer.
+// answer. Send an `Idempotency-Key`, and a repeated request does not create a second endpoint: **409** `AlreadyDone`
+// names the first. Rotate its secret if you did not receive it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
-func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
-	rsp, err := c.CreateWebhook(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, params *CreateWebhookParams, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error) {
+	rsp, err := c.CreateWebhook(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -17359,11 +18546,13 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
-	rsp, err := c.RotateWebhookSecretWithBody(ctx, webhookID, contentType, body, reqEditors...)
+func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
+	rsp, err := c.RotateWebhookSecretWithBody(ctx, webhookID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -17377,11 +18566,13 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 // off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
 // secret is shown only in this answer. The body is optional.
 //
+// With an `Idempotency-Key`, a repeated request does not rotate again: **409** `AlreadyDone`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
-func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
-	rsp, err := c.RotateWebhookSecret(ctx, webhookID, body, reqEditors...)
+func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *RotateWebhookSecretParams, body RotateWebhookSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error) {
+	rsp, err := c.RotateWebhookSecret(ctx, webhookID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18334,6 +19525,35 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 	return response, nil
 }
 
+// ParseExportHistoryResponse parses an HTTP response from a ExportHistoryWithResponse call
+func ParseExportHistoryResponse(rsp *http.Response) (*ExportHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportHistoryResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
 func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -19063,6 +20283,100 @@ func ParseProtectAccountResponse(rsp *http.Response) (*ProtectAccountResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ProtectedAccount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRolesResponse parses an HTTP response from a ListRolesWithResponse call
+func ParseListRolesResponse(rsp *http.Response) (*ListRolesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRolesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Roles
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSavedFiltersResponse parses an HTTP response from a ListSavedFiltersWithResponse call
+func ParseListSavedFiltersResponse(rsp *http.Response) (*ListSavedFiltersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSavedFiltersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SavedFilters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSavedFilterResponse parses an HTTP response from a DeleteSavedFilterWithResponse call
+func ParseDeleteSavedFilterResponse(rsp *http.Response) (*DeleteSavedFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSavedFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseSaveFilterResponse parses an HTTP response from a SaveFilterWithResponse call
+func ParseSaveFilterResponse(rsp *http.Response) (*SaveFilterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SaveFilterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SavedFilter
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -186,9 +186,19 @@ func Webhook(w provision.Webhook) openapi.Webhook {
 		DisabledBecause: Optional(w.DisabledBecause),
 		DisabledAt:      UTC(w.DisabledAt),
 		FailingSince:    UTC(w.FailingSince),
+		LastAttempt:     lastAttempt(w),
+		Queue:           openapi.WebhookQueue{Count: w.Queue.Messages, More: w.Queue.More, OldestAt: UTC(w.Queue.OldestAt)},
 		Blocked:         blocked(w.Blocked),
 		CreatedAt:       w.CreatedAt.UTC(),
+		CreatedBy:       Optional(w.CreatedBy),
 	}
+}
+
+func lastAttempt(w provision.Webhook) *openapi.LastAttempt {
+	if w.LastAttemptAt == nil {
+		return nil
+	}
+	return &openapi.LastAttempt{At: w.LastAttemptAt.UTC(), StatusCode: Optional(w.LastStatusCode), Error: Optional(w.LastError)}
 }
 
 func blocked(b *provision.BlockedDelivery) *openapi.BlockedDelivery {
@@ -203,7 +213,7 @@ func blocked(b *provision.BlockedDelivery) *openapi.BlockedDelivery {
 
 // Delivery returns a delivery of an event as the API answers it.
 func Delivery(d provision.Delivery) openapi.Delivery {
-	return openapi.Delivery{
+	delivery := openapi.Delivery{
 		ID:            d.ID,
 		EventID:       d.EventID,
 		EventType:     d.EventType,
@@ -214,6 +224,17 @@ func Delivery(d provision.Delivery) openapi.Delivery {
 		NextAttemptAt: UTC(d.NextAttemptAt),
 		EndedAt:       UTC(d.EndedAt),
 	}
+	if d.LastAttempt != nil {
+		attempt := DeliveryAttempt(*d.LastAttempt)
+		delivery.LastAttempt = &attempt
+	}
+	return delivery
+}
+
+// DeliveryAttempt returns an attempt to deliver an event as the API answers it.
+func DeliveryAttempt(a provision.DeliveryAttempt) openapi.DeliveryAttempt {
+	return openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: Optional(a.StatusCode), Error: Optional(a.Error), Answer: Optional(a.Answer),
+		TookMs: a.TookMS}
 }
 
 // AccountImport returns an import as the API answers it.

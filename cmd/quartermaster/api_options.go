@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"quartermaster/api/client"
 )
 
@@ -86,6 +88,16 @@ func (o apiOptions) key() (string, error) {
 type outputOptions struct {
 	JSON  bool `help:"Print the JSON of the API, unchanged: one object a line for lists." xor:"output"`
 	Quiet bool `short:"q" help:"Print ids only, one a line." xor:"output"`
+}
+
+// onceOptions make a command that shows a secret safe to repeat: with the same Idempotency-Key it takes effect once.
+type onceOptions struct {
+	IdempotencyKey string `help:"Text that makes the command safe to run again within 24 hours: with the same one it does its work once. Unset: a random one." placeholder:"TEXT"`
+}
+
+func (o onceOptions) idempotencyKey() *string {
+	key := cmp.Or(o.IdempotencyKey, uuid.NewString())
+	return &key
 }
 
 // pageOptions say how much of a list is printed.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,5 +40,9 @@ func TestHistoryShowsWhoDidWhat(t *testing.T) {
 	require.Equal(t, itemsOf(t, s.get("/v1/history?kind=order")), s.must("history", "--kind=order", "--json"))
 	require.NotContains(t, s.must("history", "--kind=pool", "--since=1h"), "o-1")
 	require.Empty(t, s.must("history", "--until=1h", "-q"))
+	file := s.must("history", "--kind=order", "--csv")
+	require.True(t, strings.HasPrefix(file, "at,kind,actor,order_id,"), file)
+	require.Equal(t, strings.TrimSpace(s.get("/v1/history/export?kind=order")), file)
+	require.ErrorContains(t, s.run("history", "--csv", "--json").err, "can't be used together")
 	require.Equal(t, exitRefused, exitCode(s.run("history", "--kind=weather").err))
 }

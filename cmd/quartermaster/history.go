@@ -16,6 +16,7 @@ type historyCommand struct {
 	outputOptions
 	pageOptions
 	poolFilter
+	CSV     bool                  `name:"csv" help:"Print all entries that match as CSV." xor:"output"`
 	Kind    []openapi.HistoryKind `help:"Only entries of this kind: order, account, pool or access. Repeat the option for several." placeholder:"KIND"`
 	Actor   string                `help:"Only what this actor did, as entries name it, such as \"key 5f1c90aa0b3e\"." placeholder:"ACTOR"`
 	Order   string                `help:"Only entries of this order, and those of the accounts that it held." placeholder:"ID"`
@@ -27,6 +28,9 @@ type historyCommand struct {
 
 // Run prints the history, newest first.
 func (c *historyCommand) Run(e *env, api *client.Client) error {
+	if c.CSV {
+		return c.export(e, api)
+	}
 	return listing[openapi.HistoryEntry]{
 		get: func(limit *int, cursor *string) (*http.Response, error) {
 			return api.ListHistory(e.ctx, &openapi.ListHistoryParams{
@@ -49,6 +53,19 @@ func (c *historyCommand) Run(e *env, api *client.Client) error {
 		},
 		id: about,
 	}.write(e, c.outputOptions, c.pageOptions)
+}
+
+// export prints the history as CSV.
+func (c *historyCommand) export(e *env, api *client.Client) error {
+	file, err := client.Body(api.ExportHistory(e.ctx, &openapi.ExportHistoryParams{
+		Kind: namedList(c.Kind), Actor: named(c.Actor), OrderID: named(c.Order), AccountID: named(c.Account), KeyID: named(c.Key),
+		Marketplace: named(c.Marketplace), Environment: named(provision.Environment(c.Environment)), Since: named(c.Since), Until: named(c.Until),
+	}))
+	if err != nil {
+		return err
+	}
+	_, err = e.out.Write(file)
+	return err
 }
 
 // about says which order, account, key, webhook or pool an entry is about.

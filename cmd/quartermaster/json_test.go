@@ -32,6 +32,7 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 	s.must("pools", "protect", "--reason=payer", "999988887777")
 	webhook := s.must("webhooks", "create", "https://hooks.example.com/", "--events=order.*", "-q")
 	s.must("webhooks", "test", webhook)
+	s.must("filters", "save", "Stuck orders", "--list=orders", "--query=state=action_required")
 
 	for path, args := range map[string][]string{
 		"/v1/orders":                              {"orders", "list"},
@@ -45,6 +46,8 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		"/v1/protected-accounts":                  {"pools", "protected"},
 		"/v1/stock":                               {"stock"},
 		"/v1/api-keys":                            {"keys", "list"},
+		"/v1/roles":                               {"keys", "roles"},
+		"/v1/saved-filters":                       {"filters", "list"},
 		"/v1/webhooks":                            {"webhooks", "list"},
 		"/v1/webhooks/" + webhook + "/deliveries": {"webhooks", "deliveries", webhook},
 		"/v1/events":                              {"events"},

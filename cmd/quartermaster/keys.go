@@ -16,11 +16,13 @@ type keysCommand struct {
 	Create createKeyCommand `cmd:"" help:"Create an API key. It may do no more than the key that creates it, and is shown once."`
 	Rotate rotateKeyCommand `cmd:"" help:"Create an API key in place of another, which stays valid for a while. The new key is shown once."`
 	Revoke revokeKeyCommand `cmd:"" help:"End API keys at once."`
+	Roles  rolesCommand     `cmd:"" help:"List the roles, and what each may do."`
 }
 
 type createKeyCommand struct {
 	apiOptions
 	outputOptions
+	onceOptions
 	Name        string            `help:"What the key is for. Do not name people." required:""`
 	Role        provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
 	Scope       []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all." placeholder:"SCOPE"`
@@ -39,7 +41,8 @@ func (c *createKeyCommand) Run(e *env, api *client.Client) error {
 	} else {
 		key.ExpiresAt.SetNull()
 	}
-	created, raw, err := client.Object[openapi.NewAPIKeyText](api.CreateAPIKey(client.Once(e.ctx), key))
+	created, raw, err := client.Object[openapi.NewAPIKeyText](api.CreateAPIKey(e.ctx,
+		&openapi.CreateAPIKeyParams{IdempotencyKey: c.idempotencyKey()}, key))
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,7 @@ func keyState(k openapi.APIKey, now time.Time) string {
 type rotateKeyCommand struct {
 	apiOptions
 	outputOptions
+	onceOptions
 	ID      string        `arg:"" help:"Id of the key: the part between qm_live_ and the next _."`
 	Overlap time.Duration `help:"How long the old key stays valid: 1h to 30d, in full hours." default:"24h"`
 }
@@ -127,8 +131,8 @@ func (c *rotateKeyCommand) Run(e *env, api *client.Client) error {
 			provision.KeyOverlapShortest, provision.KeyOverlapLongest)
 	}
 	hours := int(c.Overlap / time.Hour)
-	rotated, raw, err := client.Object[openapi.RotatedAPIKey](
-		api.RotateAPIKey(client.Once(e.ctx), c.ID, openapi.KeyRotation{OverlapHours: &hours}))
+	rotated, raw, err := client.Object[openapi.RotatedAPIKey](api.RotateAPIKey(e.ctx, c.ID,
+		&openapi.RotateAPIKeyParams{IdempotencyKey: c.idempotencyKey()}, openapi.KeyRotation{OverlapHours: &hours}))
 	if err != nil {
 		return err
 	}
@@ -166,4 +170,22 @@ func (c *revokeKeyCommand) Run(e *env, api *client.Client) error {
 			return raw, "revoked at " + cmp.Or(e.whenOr(key.RevokedAt, ""), "an unknown time"), err
 		},
 	}.run(e)
+}
+
+type rolesCommand struct {
+	apiOptions
+	outputOptions
+	pageOptions
+}
+
+// Run prints the roles.
+func (c *rolesCommand) Run(e *env, api *client.Client) error {
+	return listing[openapi.RoleDescription]{
+		get:      func(*int, *string) (*http.Response, error) { return api.ListRoles(e.ctx) },
+		headings: []string{"ROLE", "MAY", "SCOPES"},
+		cells: func(r openapi.RoleDescription) []any {
+			return []any{r.Role, r.Description, provision.JoinWords(r.Scopes, "and")}
+		},
+		id: func(r openapi.RoleDescription) string { return string(r.Role) },
+	}.write(e, c.outputOptions, c.pageOptions)
 }

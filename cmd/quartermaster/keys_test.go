@@ -82,3 +82,51 @@ func TestTheFirstKeyOfAProviderNeedsTheDatabaseOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^acme +acme +\S+Z$`, list)
 }
+
+func TestACommandThatShowsASecretDoesItsWorkOnce(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	s.order("o-1", provision.Completed)
+	for _, args := range [][]string{
+		{"keys", "create", "--name=a", "--role=viewer"},
+		{"webhooks", "create", "https://hooks.example.com/"},
+		{"webhooks", "callback-secret"},
+		{"orders", "password", "o-1", "--reason=lost"},
+	} {
+		args = append(args, "--idempotency-key="+strings.Join(args[:2], " "))
+		first := s.must(args...)
+		again := s.run(args...)
+		require.ErrorContains(t, again.err, "an earlier request with this Idempotency-Key", args)
+		require.Equal(t, exitRefused, exitCode(again.err), args)
+		require.NotContains(t, again.out+again.logs, first)
+	}
+	id := idOf(s.must("keys", "create", "--name=b", "--role=viewer"))
+	rotated := s.run("keys", "rotate", id, "--idempotency-key=r")
+	require.NoError(t, rotated.err)
+	again := s.run("keys", "rotate", id, "--idempotency-key=r")
+	require.ErrorContains(t, again.err, "replaced API key "+id+" by "+idOf(strings.TrimSpace(rotated.out)))
+	hook := s.must("webhooks", "create", "https://hooks.example.com/", "-q")
+	s.must("webhooks", "rotate-secret", hook, "--idempotency-key=h")
+	require.ErrorContains(t, s.run("webhooks", "rotate-secret", hook, "--idempotency-key=h").err, "replaced the secret of webhook "+hook)
+	require.NotEqual(t, s.must("webhooks", "rotate-secret", hook), s.must("webhooks", "rotate-secret", hook), "each command has a key of its own")
+}
+
+func TestRolesByCommandLine(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	require.Regexp(t, `(?m)^viewer +Reads everything except API keys\. +orders:read, `, s.must("keys", "roles"))
+	require.Equal(t, "marketplace\nviewer\noperator\nadmin", s.must("keys", "roles", "-q"))
+}
+
+func TestFiltersByCommandLine(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	require.Contains(t, s.must("filters", "save", "Stuck in the Baltics", "--list=orders", "--query=state=action_required&marketplace=baltic"),
+		"state=action_required&marketplace=baltic")
+	require.Regexp(t, `Stuck in the Baltics +orders +state=action_required&marketplace=baltic`, s.must("filters", "list"))
+	refused := s.run("filters", "save", "a/b", "--list=orders", "--query=x=1")
+	require.Contains(t, inWords(refused.err), "must not contain a slash")
+	require.Contains(t, s.must("filters", "delete", "Stuck in the Baltics", "--yes"), "Stuck in the Baltics: deleted")
+	require.Equal(t, exitNotFound, exitCode(s.run("filters", "delete", "Stuck in the Baltics", "--yes").err))
+	require.Empty(t, s.must("filters", "list", "-q"))
+}

@@ -34,6 +34,7 @@ type cli struct {
 	Sessions sessionsCommand `cmd:"" group:"api" help:"List the browsers that are signed in to the console, or sign everyone out."`
 	Events   eventsCommand   `cmd:"" group:"api" help:"List events, or follow new ones."`
 	History  historyCommand  `cmd:"" group:"api" help:"Show who did what to orders, accounts, pools and API keys, when and why, newest first."`
+	Filters  filtersCommand  `cmd:"" group:"api" help:"List, save and delete filters of lists for yourself."`
 	Health   healthCommand   `cmd:"" group:"api" help:"Show whether anything is stuck and whether workers are alive."`
 	Listen   listenCommand   `cmd:"" group:"api" help:"Forward events to a server on this machine, signed as a webhook would be."`
 

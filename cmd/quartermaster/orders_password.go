@@ -13,6 +13,7 @@ type newPasswordCommand struct {
 	outputOptions
 	yesOptions
 	reasonOptions
+	onceOptions
 	ID         string `arg:"" help:"Order id."`
 	EvenIfUsed bool   `help:"Also replace a password that the customer has chosen. That locks the customer out until you hand over the new link."`
 }
@@ -24,7 +25,7 @@ func (c *newPasswordCommand) Run(e *env, api *client.Client) error {
 		targets: []target{{c.ID, "the earlier link stops working"}},
 		do: func(id string) ([]byte, string, error) {
 			order, raw, err := client.Object[openapi.Order](api.IssuePassword(e.ctx, id,
-				openapi.NewPassword{Reason: c.Reason, EvenIfUsed: named(c.EvenIfUsed)}))
+				&openapi.IssuePasswordParams{IdempotencyKey: c.idempotencyKey()}, openapi.NewPassword{Reason: c.Reason, EvenIfUsed: named(c.EvenIfUsed)}))
 			for err == nil && order.Result != nil && order.Result.Password != nil && order.Result.Password.SettingSince != nil {
 				if err = pause(e, watchEvery); err == nil {
 					order, raw, err = client.Object[openapi.Order](api.GetOrder(e.ctx, id))

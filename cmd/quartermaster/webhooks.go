@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,12 +43,32 @@ func webhooksOf(e *env, api *client.Client) listing[openapi.Webhook] {
 		get: func(limit *int, cursor *string) (*http.Response, error) {
 			return api.ListWebhooks(e.ctx, &openapi.ListWebhooksParams{Limit: limit, Cursor: cursor})
 		},
-		headings: []string{"WEBHOOK", "KIND", "URL", "EVENTS", "ENABLED", "FAILING SINCE", "CREATED"},
+		headings: []string{"WEBHOOK", "KIND", "URL", "EVENTS", "ENABLED", "QUEUE", "LAST ANSWER", "FAILING SINCE", "CREATED"},
 		cells: func(w openapi.Webhook) []any {
-			return []any{w.ID, w.Kind, w.URL, strings.Join(w.EventTypes, ","), w.Enabled, e.whenOr(w.FailingSince, "-"), e.when(w.CreatedAt)}
+			return []any{w.ID, w.Kind, w.URL, strings.Join(w.EventTypes, ","), w.Enabled, queueLength(w.Queue), lastAnswer(w.LastAttempt),
+				e.whenOr(w.FailingSince, "-"), e.when(w.CreatedAt)}
 		},
 		id: func(w openapi.Webhook) string { return w.ID },
 	}
+}
+
+// queueLength returns how many messages wait; a + says that there are more.
+func queueLength(q openapi.WebhookQueue) string {
+	if q.More {
+		return fmt.Sprintf("%d+", q.Count)
+	}
+	return strconv.Itoa(q.Count)
+}
+
+// lastAnswer returns what came of the last attempt: the status of the answer, or the problem if there was none.
+func lastAnswer(a *openapi.LastAttempt) string {
+	switch {
+	case a == nil:
+		return "-"
+	case a.StatusCode == nil:
+		return or(a.Error, "-")
+	}
+	return strconv.Itoa(*a.StatusCode)
 }
 
 // webhookOption names an endpoint.
@@ -92,6 +113,12 @@ func showWebhook(e *env, w openapi.Webhook) error {
 	f.add("disabled by", or(w.DisabledBy, ""))
 	f.add("why", or(w.DisabledBecause, ""))
 	f.add("failing since", e.whenOr(w.FailingSince, ""))
+	if a := w.LastAttempt; a != nil {
+		f.add("last attempt", e.when(a.At))
+		f.add("last answer", lastAnswer(a))
+	}
+	f.add("messages waiting", queueLength(w.Queue))
+	f.add("the oldest", e.whenOr(w.Queue.OldestAt, ""))
 	if b := w.Blocked; b != nil {
 		f.add("blocked since", e.when(b.Since))
 		f.add("blocked by", fmt.Sprintf("%s of %s, delivery %s", b.EventType, b.Subject, b.DeliveryID))
@@ -99,12 +126,14 @@ func showWebhook(e *env, w openapi.Webhook) error {
 		f.add("next attempt", e.when(b.NextAttemptAt))
 	}
 	f.add("created", e.when(w.CreatedAt))
+	f.add("created by", or(w.CreatedBy, ""))
 	return f.out.Flush()
 }
 
 type createWebhookCommand struct {
 	apiOptions
 	outputOptions
+	onceOptions
 	URL         string   `arg:"" name:"url" help:"https URL of the receiver."`
 	Events      []string `help:"Types of events, such as order.* or order.completed. Unset: all." placeholder:"TYPE"`
 	Marketplace []string `help:"Only events about orders of this marketplace. Repeat the option for several. Unset: all events." placeholder:"ID"`
@@ -113,9 +142,10 @@ type createWebhookCommand struct {
 
 // Run creates the endpoint and prints its secret.
 func (c *createWebhookCommand) Run(e *env, api *client.Client) error {
-	created, raw, err := client.Object[openapi.WebhookWithSecret](api.CreateWebhook(client.Once(e.ctx), openapi.NewWebhook{
-		URL: c.URL, EventTypes: namedList(c.Events), Description: named(c.Description), Marketplaces: namedList(c.Marketplace),
-	}))
+	created, raw, err := client.Object[openapi.WebhookWithSecret](api.CreateWebhook(e.ctx,
+		&openapi.CreateWebhookParams{IdempotencyKey: c.idempotencyKey()}, openapi.NewWebhook{
+			URL: c.URL, EventTypes: namedList(c.Events), Description: named(c.Description), Marketplaces: namedList(c.Marketplace),
+		}))
 	if err != nil {
 		return err
 	}
@@ -210,24 +240,28 @@ func writeSecret(e *env, output outputOptions, id string) func(*http.Response, e
 type rotateSecretCommand struct {
 	apiOptions
 	outputOptions
+	onceOptions
 	webhookOption
 	overlapOptions
 }
 
 // Run replaces the secret and prints the new one.
 func (c *rotateSecretCommand) Run(e *env, api *client.Client) error {
-	return writeSecret(e, c.outputOptions, c.ID)(api.RotateWebhookSecret(client.Once(e.ctx), c.ID, c.rotation()))
+	return writeSecret(e, c.outputOptions, c.ID)(api.RotateWebhookSecret(e.ctx, c.ID,
+		&openapi.RotateWebhookSecretParams{IdempotencyKey: c.idempotencyKey()}, c.rotation()))
 }
 
 type callbackSecretCommand struct {
 	apiOptions
 	outputOptions
+	onceOptions
 	overlapOptions
 }
 
 // Run replaces the callback secret and prints the new one.
 func (c *callbackSecretCommand) Run(e *env, api *client.Client) error {
-	return writeSecret(e, c.outputOptions, "callbacks")(api.RotateCallbackSecret(client.Once(e.ctx), c.rotation()))
+	return writeSecret(e, c.outputOptions, "callbacks")(api.RotateCallbackSecret(e.ctx,
+		&openapi.RotateCallbackSecretParams{IdempotencyKey: c.idempotencyKey()}, c.rotation()))
 }
 
 type testWebhookCommand struct {
@@ -270,9 +304,14 @@ func (c *deliveriesCommand) Run(e *env, api *client.Client) error {
 		get: func(limit *int, cursor *string) (*http.Response, error) {
 			return api.ListDeliveries(e.ctx, c.ID, &openapi.ListDeliveriesParams{State: named(c.State), Limit: limit, Cursor: cursor})
 		},
-		headings: []string{"DELIVERY", "EVENT", "ABOUT", "HAPPENED", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "ENDED"},
+		headings: []string{"DELIVERY", "EVENT", "ABOUT", "HAPPENED", "STATE", "ATTEMPTS", "LAST ANSWER", "NEXT ATTEMPT",
+			"ENDED"},
 		cells: func(d openapi.Delivery) []any {
-			return []any{d.ID, d.EventType, d.Subject, e.when(d.EventAt), d.State, d.AttemptsMade,
+			answer := "-"
+			if a := d.LastAttempt; a != nil {
+				answer = lastAnswer(&openapi.LastAttempt{StatusCode: a.StatusCode, Error: a.Error})
+			}
+			return []any{d.ID, d.EventType, d.Subject, e.when(d.EventAt), d.State, d.AttemptsMade, answer,
 				e.whenOr(d.NextAttemptAt, "-"), e.whenOr(d.EndedAt, "-")}
 		},
 		id: func(d openapi.Delivery) string { return d.ID },

@@ -46,7 +46,8 @@ func (db *database) PingContext(ctx context.Context) error {
 	return classify(ctx, db.DB.PingContext(ctx))
 }
 
-// tx runs work in one transaction. The history rows that the transaction causes name the actor.
+// tx runs work in one transaction. The history rows that the transaction causes name the actor. If the context has a request that
+// takes effect only once, the transaction records it first: see recordOnce.
 func (db *database) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
 	return classify(ctx, db.runTx(ctx, work, setActorSQL, actor))
 }
@@ -68,6 +69,9 @@ func (db *database) runTx(ctx context.Context, work func(*sqlx.Tx) error, begin 
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
 	if _, err := tx.ExecContext(ctx, begin, args...); err != nil {
+		return err
+	}
+	if err := recordOnce(ctx, tx, provision.OnceOf(ctx)); err != nil {
 		return err
 	}
 	if err := work(tx); err != nil {

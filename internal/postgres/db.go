@@ -23,6 +23,7 @@ type DB struct {
 	Deliveries        Deliveries
 	Events            Events
 	History           History
+	IdempotencyKeys   IdempotencyKeys
 	Imports           Imports
 	Leftovers         Leftovers
 	Models            Models
@@ -33,6 +34,7 @@ type DB struct {
 	ProtectedAccounts ProtectedAccounts
 	Providers         Providers
 	Reconciliation    Reconciliation
+	SavedFilters      SavedFilters
 	SealKeys          SealKeys
 	Sessions          Sessions
 	Steps             Steps
@@ -51,6 +53,7 @@ func New(connections *sqlx.DB) *DB {
 		Deliveries:        Deliveries{db},
 		Events:            Events{db},
 		History:           History{db},
+		IdempotencyKeys:   IdempotencyKeys{db},
 		Imports:           Imports{db},
 		Leftovers:         Leftovers{db},
 		Models:            Models{db},
@@ -61,6 +64,7 @@ func New(connections *sqlx.DB) *DB {
 		ProtectedAccounts: ProtectedAccounts{db},
 		Providers:         Providers{db},
 		Reconciliation:    Reconciliation{db},
+		SavedFilters:      SavedFilters{db},
 		SealKeys:          SealKeys{db},
 		Sessions:          Sessions{db},
 		Steps:             Steps{db},

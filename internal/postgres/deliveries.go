@@ -254,7 +254,9 @@ UPDATE webhook_deliveries SET state = $2, attempts = attempts + 1, next_attempt_
 WHERE id = $1 AND state = 'pending'`
 
 const webhookFailingSQL = `
-UPDATE webhooks SET failing_since = CASE WHEN $2 THEN NULL ELSE COALESCE(failing_since, now()) END WHERE id = $1
+UPDATE webhooks SET failing_since = CASE WHEN $2 THEN NULL ELSE COALESCE(failing_since, now()) END,
+    last_attempt_at = $4, last_status_code = NULLIF($5, 0), last_error = $6
+WHERE id = $1
 RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 
 // RecordAttempt stores an attempt and its consequences. A webhook that answered 410, or has failed for days, is
@@ -298,7 +300,7 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 func recordHealth(ctx context.Context, tx *sqlx.Tx, w provision.Webhook, outcome provision.DeliveryOutcome) error {
 	var tooLong bool
 	if err := tx.GetContext(ctx, &tooLong, webhookFailingSQL, w.ID, outcome.Error == "",
-		provision.WebhookDisableAfter.Seconds()); err != nil {
+		provision.WebhookDisableAfter.Seconds(), outcome.At, outcome.StatusCode, outcome.Error); err != nil {
 		return err
 	}
 	switch {
@@ -345,8 +347,10 @@ func (s Deliveries) List(ctx context.Context, key provision.WebhookKey,
 	if _, err := readWebhook(ctx, s.db, key); err != nil {
 		return nil, err
 	}
-	err = s.db.SelectContext(ctx, &found, deliveriesSQL, key.ID, filter.State, filter.Before, filter.Limit)
-	return found, err
+	if err := s.db.SelectContext(ctx, &found, deliveriesSQL, key.ID, filter.State, filter.Before, filter.Limit); err != nil {
+		return nil, err
+	}
+	return found, addLastAttempts(ctx, s.db, found)
 }
 
 const deliverySQL = `
@@ -363,6 +367,9 @@ func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey,
 		return d, nil, notFound(err, "delivery %s", id)
 	}
 	err = s.db.SelectContext(ctx, &attempts, attemptsSQL, id)
+	if len(attempts) > 0 {
+		d.LastAttempt = &attempts[len(attempts)-1]
+	}
 	return d, attempts, err
 }
 
@@ -390,7 +397,13 @@ func (s Deliveries) Resend(ctx context.Context, actor string, key provision.Webh
 			return &provision.StateError{Reason: "webhook " + key.ID + " no longer receives the events of this marketplace: " +
 				"change its marketplaces first"}
 		}
-		return tx.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id)
+		if err := tx.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id); err != nil {
+			return err
+		}
+		one := []provision.Delivery{d}
+		err = addLastAttempts(ctx, tx, one)
+		d = one[0]
+		return err
 	})
 	return d, err
 }

@@ -79,7 +79,7 @@ WITH gone AS (
 SELECT count(*) FROM gone`
 
 // Purge deletes old rows: at most limit deliveries with their attempts, at most limit events that no delivery
-// refers to, and expired signing secrets. It returns whether there may be more.
+// refers to, at most limit requests with an Idempotency-Key, and expired signing secrets. It returns whether there may be more.
 func (s Events) Purge(ctx context.Context, limit int) (more bool, err error) {
 	deliveries, err := s.db.ExecContext(ctx, purgeDeliveriesSQL, provision.DeliveredKeptFor.Seconds(), provision.FailedKeptFor.Seconds(),
 		limit)
@@ -92,6 +92,9 @@ func (s Events) Purge(ctx context.Context, limit int) (more bool, err error) {
 	}
 	var events int
 	if err := s.db.GetContext(ctx, &events, purgeEventsSQL, provision.EventsKeptFor.Seconds(), limit); err != nil {
+		return false, err
+	}
+	if _, err := s.db.ExecContext(ctx, purgeOnceSQL, provision.OnceKeptFor.Seconds(), limit); err != nil {
 		return false, err
 	}
 	_, err = s.db.ExecContext(ctx, `DELETE FROM webhook_secrets WHERE expires_at < now()`)

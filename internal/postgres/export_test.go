@@ -15,6 +15,7 @@ const (
 	OrdersInProgressSQL = ordersInProgressSQL
 	DueWebhooksSQL      = dueWebhooksSQL
 	HeadSQL             = headSQL
+	WebhookQueueSQL     = queueSQL
 	EventsSQL           = eventsSQL
 	BehindSQL           = behindSQL
 	CallbacksBehindSQL  = callbacksBehindSQL

@@ -54,6 +54,9 @@ func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provis
 		if err != nil || !noted {
 			return err
 		}
+		if err := recordOnce(ctx, tx, r.Once); err != nil {
+			return repeatedRequest(err)
+		}
 		ended := &provision.Failure{Code: provision.CodeAttemptEnded, Step: provision.StepNewPassword,
 			Reason: "the work on this request ended before its outcome was known, and a newer request took its place"}
 		if _, err := tx.ExecContext(ctx, supersedeRequestSQL, key.Provider, key.ID, r.By.ID, asJSON(ended)); err != nil {
@@ -66,6 +69,15 @@ func (s Passwords) Request(ctx context.Context, key provision.OrderKey, r provis
 		return err
 	})
 	return accountID, err
+}
+
+// repeatedRequest refuses a request whose Idempotency-Key an earlier one had. The API refuses most of them before they get here.
+func repeatedRequest(err error) error {
+	if repeat, ok := errors.AsType[*provision.RepeatError](err); ok && !repeat.Running {
+		return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepNewPassword,
+			Reason: "an earlier request for a new password had the same Idempotency-Key: send a new one with another key"}
+	}
+	return err
 }
 
 func noCustomer(state provision.OrderState) error {

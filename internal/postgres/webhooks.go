@@ -18,7 +18,8 @@ type Webhooks struct{ db *database }
 
 const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.marketplaces, w.description, w.enabled,
     w.disabled_by, w.disabled_because, w.disabled_at,
-    w.failing_since, w.version, w.created_at`
+    w.failing_since, w.last_attempt_at, COALESCE(w.last_status_code, 0) AS last_status_code, w.last_error, w.version, w.created_at,
+    w.created_by`
 
 // webhookRow is a row of the table webhooks.
 type webhookRow struct {
@@ -71,7 +72,15 @@ func (s Webhooks) List(ctx context.Context, provider string, after *provision.We
 	for _, row := range rows {
 		found = append(found, row.webhook())
 	}
-	return found, addBlocked(ctx, s.db, found)
+	return found, describeWebhooks(ctx, s.db, found)
+}
+
+// describeWebhooks adds what the messages of the webhooks wait for, and how many there are.
+func describeWebhooks(ctx context.Context, q queryer, found []provision.Webhook) error {
+	if err := addBlocked(ctx, q, found); err != nil {
+		return err
+	}
+	return addQueues(ctx, q, found)
 }
 
 // Get reads one endpoint or callback of the provider. Errors: provision.ErrNotFound.
@@ -86,7 +95,7 @@ func readWebhook(ctx context.Context, q queryer, key provision.WebhookKey) (prov
 		return row.webhook(), notFound(err, "webhook %s", key.ID)
 	}
 	found := []provision.Webhook{row.webhook()}
-	err = addBlocked(ctx, q, found)
+	err = describeWebhooks(ctx, q, found)
 	return found[0], err
 }
 

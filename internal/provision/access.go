@@ -52,6 +52,21 @@ var rights = func() map[Role][]Scope {
 	}
 }()
 
+// Description says in one sentence what the role may do.
+func (r Role) Description() string {
+	switch r {
+	case RoleMarketplace:
+		return "Places orders of its marketplaces and follows them."
+	case RoleViewer:
+		return "Reads everything except API keys."
+	case RoleOperator:
+		return "Manages the stock and resolves problems of orders."
+	case RoleAdmin:
+		return "May do everything, including API keys, webhooks and settings."
+	}
+	return ""
+}
+
 // Scopes returns the scopes of the role; none for an unknown role.
 func (r Role) Scopes() []Scope { return slices.Clone(rights[r]) }
 

@@ -26,6 +26,8 @@ type Delivery struct {
 	NextAttemptAt *time.Time    `db:"next_attempt_at"`
 	EndedAt       *time.Time    `db:"ended_at"`
 	CreatedAt     time.Time     `db:"created_at"`
+	// LastAttempt is the newest of all attempts; nil: there was none.
+	LastAttempt *DeliveryAttempt `db:"-"`
 }
 
 // BlockedDelivery is the oldest message of an endpoint, when the receiver has not accepted it yet. Those behind it wait.

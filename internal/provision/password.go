@@ -44,6 +44,8 @@ type PasswordRequest struct {
 	By Intervention `json:"by"`
 	// EvenIfUsed sets the password although the customer has made the sign-in their own, or has removed it.
 	EvenIfUsed bool `json:"even_if_used,omitempty"`
+	// Once is the request's Idempotency-Key; nil: it has none.
+	Once *Once `json:"once,omitempty"`
 }
 
 // Action is the code of the request in the order's history.

@@ -22,11 +22,26 @@ type Webhook struct {
 	DisabledBecause string     `db:"disabled_because"`
 	DisabledAt      *time.Time `db:"disabled_at"`
 	FailingSince    *time.Time `db:"failing_since"`
-	Version         int64      `db:"version"` // counts the changes that an editor can see
+	LastAttemptAt   *time.Time `db:"last_attempt_at"`  // tests are no attempts; nil: there was none
+	LastStatusCode  int        `db:"last_status_code"` // of the response to that attempt; 0: there was none
+	LastError       string     `db:"last_error"`       // of that attempt; empty: the receiver accepted the event
+	Version         int64      `db:"version"`          // counts the changes that an editor can see
 	CreatedAt       time.Time  `db:"created_at"`
+	CreatedBy       string     `db:"created_by"`
 	// Blocked is the message that the messages of the endpoint wait for; nil: none.
 	Blocked *BlockedDelivery `db:"-"`
+	Queue   WebhookQueue     `db:"-"`
 }
+
+// WebhookQueue is how many messages wait for an endpoint.
+type WebhookQueue struct {
+	Messages int        `db:"messages"` // at most MostCounted
+	More     bool       `db:"more"`     // there may be more of them
+	OldestAt *time.Time `db:"oldest_at"`
+}
+
+// MostCounted is how far the messages that wait for an endpoint are counted.
+const MostCounted = 1000
 
 // WebhookUpdate holds the fields of an endpoint that may change; nil leaves a field as it is.
 type WebhookUpdate struct {

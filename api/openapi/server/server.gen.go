@@ -85,7 +85,7 @@ type ServerInterface interface {
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
 	// CreateAPIKey Create an API key
 	// (POST /v1/api-keys)
-	CreateAPIKey(ctx echo.Context) error
+	CreateAPIKey(ctx echo.Context, params CreateAPIKeyParams) error
 	// GetAPIKey Read an API key
 	// (GET /v1/api-keys/{key_id})
 	GetAPIKey(ctx echo.Context, keyID KeyIDInPath) error
@@ -94,13 +94,13 @@ type ServerInterface interface {
 	RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 	// RotateAPIKey Replace an API key with a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
-	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error
+	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath, params RotateAPIKeyParams) error
 	// GetCallbackSecret Read the state of the callback secret
 	// (GET /v1/callback-secret)
 	GetCallbackSecret(ctx echo.Context) error
 	// RotateCallbackSecret Replace the callback secret
 	// (POST /v1/callback-secret/rotate)
-	RotateCallbackSecret(ctx echo.Context) error
+	RotateCallbackSecret(ctx echo.Context, params RotateCallbackSecretParams) error
 	// ListEvents List events, oldest first
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
@@ -113,6 +113,9 @@ type ServerInterface interface {
 	// ListHistory List who did what, newest first
 	// (GET /v1/history)
 	ListHistory(ctx echo.Context, params ListHistoryParams) error
+	// ExportHistory Export the history as CSV
+	// (GET /v1/history/export)
+	ExportHistory(ctx echo.Context, params ExportHistoryParams) error
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
@@ -151,7 +154,7 @@ type ServerInterface interface {
 	TickManualStep(ctx echo.Context, orderID OrderIDInPath, number ManualStepInPath) error
 	// IssuePassword Set a new password for the customer
 	// (POST /v1/orders/{order_id}/password)
-	IssuePassword(ctx echo.Context, orderID OrderIDInPath) error
+	IssuePassword(ctx echo.Context, orderID OrderIDInPath, params IssuePasswordParams) error
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
@@ -185,6 +188,18 @@ type ServerInterface interface {
 	// ProtectAccount Protect an account
 	// (PUT /v1/protected-accounts/{account_id})
 	ProtectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	// ListRoles List the roles and their scopes
+	// (GET /v1/roles)
+	ListRoles(ctx echo.Context) error
+	// ListSavedFilters List your saved filters by name
+	// (GET /v1/saved-filters)
+	ListSavedFilters(ctx echo.Context) error
+	// DeleteSavedFilter Delete a saved filter
+	// (DELETE /v1/saved-filters/{name})
+	DeleteSavedFilter(ctx echo.Context, name SavedFilterNameInPath) error
+	// SaveFilter Save a filter of a list
+	// (PUT /v1/saved-filters/{name})
+	SaveFilter(ctx echo.Context, name SavedFilterNameInPath) error
 	// ListSessions List who is signed in to the console
 	// (GET /v1/sessions)
 	ListSessions(ctx echo.Context) error
@@ -208,7 +223,7 @@ type ServerInterface interface {
 	ListWebhooks(ctx echo.Context, params ListWebhooksParams) error
 	// CreateWebhook Create a webhook endpoint
 	// (POST /v1/webhooks)
-	CreateWebhook(ctx echo.Context) error
+	CreateWebhook(ctx echo.Context, params CreateWebhookParams) error
 	// DeleteWebhook Delete a webhook endpoint
 	// (DELETE /v1/webhooks/{webhook_id})
 	DeleteWebhook(ctx echo.Context, webhookID WebhookIDInPath, params DeleteWebhookParams) error
@@ -232,7 +247,7 @@ type ServerInterface interface {
 	ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
 	// RotateWebhookSecret Replace the secret of an endpoint
 	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
-	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error
+	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath, params RotateWebhookSecretParams) error
 	// TestWebhook Send a test event
 	// (POST /v1/webhooks/{webhook_id}/test)
 	TestWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
@@ -877,8 +892,28 @@ func (w *ServerInterfaceWrapper) ListAPIKeys(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) CreateAPIKey(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAPIKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateAPIKey(ctx)
+	err = w.Handler.CreateAPIKey(ctx, params)
 	return err
 }
 
@@ -925,8 +960,28 @@ func (w *ServerInterfaceWrapper) RotateAPIKey(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateAPIKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateAPIKey(ctx, keyID)
+	err = w.Handler.RotateAPIKey(ctx, keyID, params)
 	return err
 }
 
@@ -943,8 +998,28 @@ func (w *ServerInterfaceWrapper) GetCallbackSecret(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RotateCallbackSecret(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateCallbackSecretParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateCallbackSecret(ctx)
+	err = w.Handler.RotateCallbackSecret(ctx, params)
 	return err
 }
 
@@ -1123,6 +1198,80 @@ func (w *ServerInterfaceWrapper) ListHistory(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListHistory(ctx, params)
+	return err
+}
+
+// ExportHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportHistoryParams
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
+	}
+
+	// ------------- Optional query parameter "order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_id", ctx.QueryParams(), &params.OrderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "account_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "account_id", ctx.QueryParams(), &params.AccountID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "key_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "key_id", ctx.QueryParams(), &params.KeyID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportHistory(ctx, params)
 	return err
 }
 
@@ -1427,8 +1576,28 @@ func (w *ServerInterfaceWrapper) IssuePassword(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssuePasswordParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.IssuePassword(ctx, orderID)
+	err = w.Handler.IssuePassword(ctx, orderID, params)
 	return err
 }
 
@@ -1681,6 +1850,56 @@ func (w *ServerInterfaceWrapper) ProtectAccount(ctx echo.Context) error {
 	return err
 }
 
+// ListRoles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRoles(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRoles(ctx)
+	return err
+}
+
+// ListSavedFilters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSavedFilters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSavedFilters(ctx)
+	return err
+}
+
+// DeleteSavedFilter converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSavedFilter(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name SavedFilterNameInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSavedFilter(ctx, name)
+	return err
+}
+
+// SaveFilter converts echo context to params.
+func (w *ServerInterfaceWrapper) SaveFilter(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name SavedFilterNameInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SaveFilter(ctx, name)
+	return err
+}
+
 // ListSessions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
 	var err error
@@ -1854,8 +2073,28 @@ func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) CreateWebhook(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateWebhook(ctx)
+	err = w.Handler.CreateWebhook(ctx, params)
 	return err
 }
 
@@ -2067,8 +2306,28 @@ func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RotateWebhookSecret(ctx, webhookID)
+	err = w.Handler.RotateWebhookSecret(ctx, webhookID, params)
 	return err
 }
 
@@ -2166,6 +2425,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
 	router.GET(options.BaseURL+"/v1/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/v1/history", wrapper.ListHistory, options.OperationMiddlewares["listHistory"]...)
+	router.GET(options.BaseURL+"/v1/history/export", wrapper.ExportHistory, options.OperationMiddlewares["exportHistory"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.GET(options.BaseURL+"/v1/order-counts", wrapper.CountOrders, options.OperationMiddlewares["countOrders"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
@@ -2190,6 +2450,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/protected-accounts", wrapper.ListProtectedAccounts, options.OperationMiddlewares["listProtectedAccounts"]...)
 	router.DELETE(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.UnprotectAccount, options.OperationMiddlewares["unprotectAccount"]...)
 	router.PUT(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.ProtectAccount, options.OperationMiddlewares["protectAccount"]...)
+	router.GET(options.BaseURL+"/v1/roles", wrapper.ListRoles, options.OperationMiddlewares["listRoles"]...)
+	router.GET(options.BaseURL+"/v1/saved-filters", wrapper.ListSavedFilters, options.OperationMiddlewares["listSavedFilters"]...)
+	router.DELETE(options.BaseURL+"/v1/saved-filters/:name", wrapper.DeleteSavedFilter, options.OperationMiddlewares["deleteSavedFilter"]...)
+	router.PUT(options.BaseURL+"/v1/saved-filters/:name", wrapper.SaveFilter, options.OperationMiddlewares["saveFilter"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
 	router.POST(options.BaseURL+"/v1/sessions/end", wrapper.EndSessions, options.OperationMiddlewares["endSessions"]...)
 	router.GET(options.BaseURL+"/v1/stock", wrapper.GetStock, options.OperationMiddlewares["getStock"]...)
@@ -2770,7 +3034,8 @@ func (response ListAPIKeys200JSONResponse) VisitListAPIKeysResponse(w http.Respo
 }
 
 type CreateAPIKeyRequestObject struct {
-	Body *CreateAPIKeyJSONRequestBody
+	Params CreateAPIKeyParams
+	Body   *CreateAPIKeyJSONRequestBody
 }
 
 type CreateAPIKeyResponseObject interface {
@@ -2845,8 +3110,9 @@ func (response RevokeAPIKey200JSONResponse) VisitRevokeAPIKeyResponse(w http.Res
 }
 
 type RotateAPIKeyRequestObject struct {
-	KeyID KeyIDInPath `json:"key_id"`
-	Body  *RotateAPIKeyJSONRequestBody
+	KeyID  KeyIDInPath `json:"key_id"`
+	Params RotateAPIKeyParams
+	Body   *RotateAPIKeyJSONRequestBody
 }
 
 type RotateAPIKeyResponseObject interface {
@@ -2897,7 +3163,8 @@ func (response GetCallbackSecret200JSONResponse) VisitGetCallbackSecretResponse(
 }
 
 type RotateCallbackSecretRequestObject struct {
-	Body *RotateCallbackSecretJSONRequestBody
+	Params RotateCallbackSecretParams
+	Body   *RotateCallbackSecretJSONRequestBody
 }
 
 type RotateCallbackSecretResponseObject interface {
@@ -3031,6 +3298,40 @@ func (response ListHistory200JSONResponse) VisitListHistoryResponse(w http.Respo
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportHistoryRequestObject struct {
+	Params ExportHistoryParams
+}
+
+type ExportHistoryResponseObject interface {
+	VisitExportHistoryResponse(w http.ResponseWriter) error
+}
+
+type ExportHistory200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type ExportHistory200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       ExportHistory200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportHistory200TextCsvResponse) VisitExportHistoryResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -3339,6 +3640,7 @@ func (response TickManualStep200JSONResponse) VisitTickManualStepResponse(w http
 
 type IssuePasswordRequestObject struct {
 	OrderID OrderIDInPath `json:"order_id"`
+	Params  IssuePasswordParams
 	Body    *IssuePasswordJSONRequestBody
 }
 
@@ -3646,6 +3948,87 @@ func (response ProtectAccount200JSONResponse) VisitProtectAccountResponse(w http
 	return err
 }
 
+type ListRolesRequestObject struct {
+}
+
+type ListRolesResponseObject interface {
+	VisitListRolesResponse(w http.ResponseWriter) error
+}
+
+type ListRoles200JSONResponse Roles
+
+func (response ListRoles200JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSavedFiltersRequestObject struct {
+}
+
+type ListSavedFiltersResponseObject interface {
+	VisitListSavedFiltersResponse(w http.ResponseWriter) error
+}
+
+type ListSavedFilters200JSONResponse SavedFilters
+
+func (response ListSavedFilters200JSONResponse) VisitListSavedFiltersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSavedFilterRequestObject struct {
+	Name SavedFilterNameInPath `json:"name"`
+}
+
+type DeleteSavedFilterResponseObject interface {
+	VisitDeleteSavedFilterResponse(w http.ResponseWriter) error
+}
+
+type DeleteSavedFilter204Response struct {
+}
+
+func (response DeleteSavedFilter204Response) VisitDeleteSavedFilterResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SaveFilterRequestObject struct {
+	Name SavedFilterNameInPath `json:"name"`
+	Body *SaveFilterJSONRequestBody
+}
+
+type SaveFilterResponseObject interface {
+	VisitSaveFilterResponse(w http.ResponseWriter) error
+}
+
+type SaveFilter200JSONResponse SavedFilter
+
+func (response SaveFilter200JSONResponse) VisitSaveFilterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSessionsRequestObject struct {
 }
 
@@ -3801,7 +4184,8 @@ func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.Res
 }
 
 type CreateWebhookRequestObject struct {
-	Body *CreateWebhookJSONRequestBody
+	Params CreateWebhookParams
+	Body   *CreateWebhookJSONRequestBody
 }
 
 type CreateWebhookResponseObject interface {
@@ -4005,6 +4389,7 @@ func (response ReplayWebhook202JSONResponse) VisitReplayWebhookResponse(w http.R
 
 type RotateWebhookSecretRequestObject struct {
 	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Params    RotateWebhookSecretParams
 	Body      *RotateWebhookSecretJSONRequestBody
 }
 
@@ -4143,6 +4528,9 @@ type StrictServerInterface interface {
 	// ListHistory List who did what, newest first
 	// (GET /v1/history)
 	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
+	// ExportHistory Export the history as CSV
+	// (GET /v1/history/export)
+	ExportHistory(ctx context.Context, request ExportHistoryRequestObject) (ExportHistoryResponseObject, error)
 	// GetMe Find out who you are
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -4215,6 +4603,18 @@ type StrictServerInterface interface {
 	// ProtectAccount Protect an account
 	// (PUT /v1/protected-accounts/{account_id})
 	ProtectAccount(ctx context.Context, request ProtectAccountRequestObject) (ProtectAccountResponseObject, error)
+	// ListRoles List the roles and their scopes
+	// (GET /v1/roles)
+	ListRoles(ctx context.Context, request ListRolesRequestObject) (ListRolesResponseObject, error)
+	// ListSavedFilters List your saved filters by name
+	// (GET /v1/saved-filters)
+	ListSavedFilters(ctx context.Context, request ListSavedFiltersRequestObject) (ListSavedFiltersResponseObject, error)
+	// DeleteSavedFilter Delete a saved filter
+	// (DELETE /v1/saved-filters/{name})
+	DeleteSavedFilter(ctx context.Context, request DeleteSavedFilterRequestObject) (DeleteSavedFilterResponseObject, error)
+	// SaveFilter Save a filter of a list
+	// (PUT /v1/saved-filters/{name})
+	SaveFilter(ctx context.Context, request SaveFilterRequestObject) (SaveFilterResponseObject, error)
 	// ListSessions List who is signed in to the console
 	// (GET /v1/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
@@ -4928,8 +5328,10 @@ func (sh *strictHandler) ListAPIKeys(ctx echo.Context, params ListAPIKeysParams)
 }
 
 // CreateAPIKey operation middleware
-func (sh *strictHandler) CreateAPIKey(ctx echo.Context) error {
+func (sh *strictHandler) CreateAPIKey(ctx echo.Context, params CreateAPIKeyParams) error {
 	var request CreateAPIKeyRequestObject
+
+	request.Params = params
 
 	var body CreateAPIKeyJSONRequestBody
 	var err error
@@ -5050,10 +5452,11 @@ func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 }
 
 // RotateAPIKey operation middleware
-func (sh *strictHandler) RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error {
+func (sh *strictHandler) RotateAPIKey(ctx echo.Context, keyID KeyIDInPath, params RotateAPIKeyParams) error {
 	var request RotateAPIKeyRequestObject
 
 	request.KeyID = keyID
+	request.Params = params
 
 	var body RotateAPIKeyJSONRequestBody
 	var err error
@@ -5124,8 +5527,10 @@ func (sh *strictHandler) GetCallbackSecret(ctx echo.Context) error {
 }
 
 // RotateCallbackSecret operation middleware
-func (sh *strictHandler) RotateCallbackSecret(ctx echo.Context) error {
+func (sh *strictHandler) RotateCallbackSecret(ctx echo.Context, params RotateCallbackSecretParams) error {
 	var request RotateCallbackSecretRequestObject
+
+	request.Params = params
 
 	var body RotateCallbackSecretJSONRequestBody
 	var err error
@@ -5264,6 +5669,31 @@ func (sh *strictHandler) ListHistory(ctx echo.Context, params ListHistoryParams)
 		return err
 	} else if validResponse, ok := response.(ListHistoryResponseObject); ok {
 		return validResponse.VisitListHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportHistory operation middleware
+func (sh *strictHandler) ExportHistory(ctx echo.Context, params ExportHistoryParams) error {
+	var request ExportHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportHistory(ctx.Request().Context(), request.(ExportHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportHistoryResponseObject); ok {
+		return validResponse.VisitExportHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5731,10 +6161,11 @@ func (sh *strictHandler) TickManualStep(ctx echo.Context, orderID OrderIDInPath,
 }
 
 // IssuePassword operation middleware
-func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath) error {
+func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath, params IssuePasswordParams) error {
 	var request IssuePasswordRequestObject
 
 	request.OrderID = orderID
+	request.Params = params
 
 	var body IssuePasswordJSONRequestBody
 	var err error
@@ -6193,6 +6624,125 @@ func (sh *strictHandler) ProtectAccount(ctx echo.Context, accountID AccountIDInP
 	return nil
 }
 
+// ListRoles operation middleware
+func (sh *strictHandler) ListRoles(ctx echo.Context) error {
+	var request ListRolesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRoles(ctx.Request().Context(), request.(ListRolesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRoles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRolesResponseObject); ok {
+		return validResponse.VisitListRolesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSavedFilters operation middleware
+func (sh *strictHandler) ListSavedFilters(ctx echo.Context) error {
+	var request ListSavedFiltersRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSavedFilters(ctx.Request().Context(), request.(ListSavedFiltersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSavedFilters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSavedFiltersResponseObject); ok {
+		return validResponse.VisitListSavedFiltersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteSavedFilter operation middleware
+func (sh *strictHandler) DeleteSavedFilter(ctx echo.Context, name SavedFilterNameInPath) error {
+	var request DeleteSavedFilterRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSavedFilter(ctx.Request().Context(), request.(DeleteSavedFilterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSavedFilter")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteSavedFilterResponseObject); ok {
+		return validResponse.VisitDeleteSavedFilterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SaveFilter operation middleware
+func (sh *strictHandler) SaveFilter(ctx echo.Context, name SavedFilterNameInPath) error {
+	var request SaveFilterRequestObject
+
+	request.Name = name
+
+	var body SaveFilterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SaveFilter(ctx.Request().Context(), request.(SaveFilterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SaveFilter")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SaveFilterResponseObject); ok {
+		return validResponse.VisitSaveFilterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListSessions operation middleware
 func (sh *strictHandler) ListSessions(ctx echo.Context) error {
 	var request ListSessionsRequestObject
@@ -6411,8 +6961,10 @@ func (sh *strictHandler) ListWebhooks(ctx echo.Context, params ListWebhooksParam
 }
 
 // CreateWebhook operation middleware
-func (sh *strictHandler) CreateWebhook(ctx echo.Context) error {
+func (sh *strictHandler) CreateWebhook(ctx echo.Context, params CreateWebhookParams) error {
 	var request CreateWebhookRequestObject
+
+	request.Params = params
 
 	var body CreateWebhookJSONRequestBody
 	var err error
@@ -6683,10 +7235,11 @@ func (sh *strictHandler) ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPa
 }
 
 // RotateWebhookSecret operation middleware
-func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error {
+func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath, params RotateWebhookSecretParams) error {
 	var request RotateWebhookSecretRequestObject
 
 	request.WebhookID = webhookID
+	request.Params = params
 
 	var body RotateWebhookSecretJSONRequestBody
 	var err error
