@@ -118,6 +118,7 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
 	orderRoutes(with)
+	filterRoutes(with)
 	return c.secure(c.mux)
 }
 

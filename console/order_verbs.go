@@ -1,10 +1,13 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/google/uuid"
 
 	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
@@ -133,7 +136,7 @@ func issuePassword(p *page, o openapi.Order, f *form) (*http.Response, error) {
 	if f.Value("even_if_used") != "" {
 		request.EvenIfUsed = new(true)
 	}
-	return p.API.IssuePassword(p.ctx(), o.ID, request)
+	return p.API.IssuePassword(p.ctx(), o.ID, &openapi.IssuePasswordParams{IdempotencyKey: f.optional("once")}, request)
 }
 
 // verbData is what the page of a verb shows.
@@ -154,6 +157,9 @@ func review(v orderVerb) handler {
 		data := verbData{Verb: v, Order: o, Can: v.Can(o), Form: p.newForm(url.Values{})}
 		if o.AccountID != nil {
 			data.Form.Values.Set("account_id", *o.AccountID)
+		}
+		if data.Form.Value("once") == "" {
+			data.Form.Values.Set("once", uuid.NewString())
 		}
 		if !data.Can {
 			data.Form.Status = http.StatusConflict
@@ -179,6 +185,9 @@ func act(v orderVerb) handler {
 				said = "The new password is being set. Its link appears here."
 			}
 			return p.redirect(p.URL("orders", id), said)
+		}
+		if refusal, ok := errors.AsType[*openapi.Problem](err); ok && refusal.Code == "AlreadyDone" {
+			return p.redirect(p.URL("orders", id), "This form was sent before, and is done.")
 		}
 		if !f.refuse(err, nil) {
 			return err

@@ -164,7 +164,9 @@ func ticked(checklist []openapi.ManualStep) (n int) {
 }
 
 // requested reports whether an entry of the history is a request that did not change the order's state at once.
-func requested(e openapi.OrderHistoryEntry) bool { return e.FromState != nil && *e.FromState == e.ToState }
+func requested(e openapi.OrderHistoryEntry) bool {
+	return e.FromState != nil && *e.FromState == e.ToState
+}
 
 // reportKind returns what AWS calls a kind of report.
 func reportKind(kind provision.ReportKind) string {
