@@ -33,11 +33,11 @@ func TestAnExportHasWhatTheHistoryLists(t *testing.T) {
 		for i, e := range entries {
 			require.Equal(t, e.At.Format(time.RFC3339Nano), rows[i][0])
 			require.Equal(t, []string{string(e.Kind), e.Actor, value(e.OrderID)}, rows[i][1:4])
-			require.Equal(t, []string{value(e.Code), value(e.Reason)}, []string{rows[i][10], rows[i][13]})
+			require.Equal(t, []string{value(e.Code), value(e.Reason)}, []string{rows[i][11], rows[i][14]})
 		}
 	}
 	refused := w.exportedHistory(t, w.key, "kind=order&order_id=MP-1")[0]
-	require.Equal(t, []string{"completed", "completed", "cancel", "", "TooLate", "too late, I guess"}, refused[8:], "states without quotes")
+	require.Equal(t, []string{"completed", "completed", "cancel", "", "TooLate", "too late, I guess"}, refused[9:], "states without quotes")
 	require.Empty(t, w.exportedHistory(t, w.otherKey, "kind=order"))
 	viewer := w.createKeyOf("acme", provision.RoleViewer)
 	readProblem(t, w.send(viewer, http.MethodGet, "/v1/history/export?kind=access", ""), http.StatusForbidden, codeForbidden)
@@ -54,8 +54,8 @@ func TestAnExportOfTheHistoryIsComplete(t *testing.T) {
 	require.Len(t, rows, 1200)
 	seen := map[string]bool{}
 	for _, row := range rows {
-		require.True(t, strings.HasPrefix(row[13], "'=1+"), "a formula")
-		seen[row[13]] = true
+		require.True(t, strings.HasPrefix(row[14], "'=1+"), "a formula")
+		seen[row[14]] = true
 	}
 	require.Len(t, seen, 1200)
 }

@@ -128,7 +128,7 @@ func walkTable() map[string]walked {
 		"getHealth": {},
 		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
 			"kind=order&actor=test"}},
-		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=account&marketplace=nordic"}},
+		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=order&marketplace=nordic"}},
 		"listRoles":         {},
 		"listSavedFilters":  {},
 		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true},

@@ -36,8 +36,11 @@ func (p *page) newForm(initial url.Values) *form {
 }
 
 // sent reads the form that was sent.
-func (p *page) sent() (*form, error) {
-	p.r.Body = http.MaxBytesReader(p.w, p.r.Body, maxForm)
+func (p *page) sent() (*form, error) { return p.sentUpTo(maxForm) }
+
+// sentUpTo reads the form that was sent, if it has no more bytes than that.
+func (p *page) sentUpTo(limit int64) (*form, error) {
+	p.r.Body = http.MaxBytesReader(p.w, p.r.Body, limit)
 	if err := p.r.ParseForm(); err != nil {
 		return nil, &problem{status: http.StatusRequestEntityTooLarge, title: "The form is too large", detail: "Nothing was done. Send less."}
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quartermaster/api/openapi"
 )
 
 // ZoneName is the zone of every clock on the page.
@@ -116,4 +118,15 @@ func (l *look) Days(days float64) template.HTML {
 	n := int(days)
 	until := l.Date(l.now.Add(time.Duration(days * 24 * float64(time.Hour))))
 	return template.HTML(fmt.Sprintf(`%s <span class="muted small">to %s</span>`, plural(n, "day", "days"), until)) //nolint:gosec // no text of others
+}
+
+// Lasts says how long a stock lasts, or why no one can say.
+func (l *look) Lasts(forecast openapi.Forecast) template.HTML {
+	switch {
+	case forecast.Days == nil:
+		return `<span class="muted">too few orders to say</span>`
+	case *forecast.Days == 0:
+		return `<span class="st bad">` + icon("bad") + `Empty</span>`
+	}
+	return l.Days(*forecast.Days)
 }

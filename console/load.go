@@ -32,3 +32,11 @@ func read[T any](answer *http.Response, err error) (T, error) {
 	value, _, err := client.Object[T](answer, err)
 	return value, err
 }
+
+// readVersion returns the answer of an operation, and the version that a later change must name in If-Match.
+func readVersion[T any](answer *http.Response, err error) (value T, version string, _ error) {
+	if value, err = read[T](answer, err); err != nil {
+		return value, "", err
+	}
+	return value, answer.Header.Get("ETag"), nil
+}

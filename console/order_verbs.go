@@ -139,8 +139,8 @@ func issuePassword(p *page, o openapi.Order, f *form) (*http.Response, error) {
 	return p.API.IssuePassword(p.ctx(), o.ID, &openapi.IssuePasswordParams{IdempotencyKey: f.optional("once")}, request)
 }
 
-// verbData is what the page of a verb shows.
-type verbData struct {
+// orderVerbData is what the page of a verb shows.
+type orderVerbData struct {
 	Verb  orderVerb
 	Order openapi.Order
 	Form  *form
@@ -154,7 +154,7 @@ func review(v orderVerb) handler {
 		if err != nil {
 			return err
 		}
-		data := verbData{Verb: v, Order: o, Can: v.Can(o), Form: p.newForm(url.Values{})}
+		data := orderVerbData{Verb: v, Order: o, Can: v.Can(o), Form: p.newForm(url.Values{})}
 		if o.AccountID != nil {
 			data.Form.Values.Set("account_id", *o.AccountID)
 		}
@@ -196,7 +196,7 @@ func act(v orderVerb) handler {
 		if err != nil {
 			return err
 		}
-		data := verbData{Verb: v, Order: o, Can: v.Can(o), Form: f}
+		data := orderVerbData{Verb: v, Order: o, Can: v.Can(o), Form: f}
 		return p.again(f, "order-verb", v.Title+" "+o.ID, data)
 	}
 }

@@ -154,14 +154,6 @@ func (d ordersData) BatchFilter(p *page) string { return canonical(p.r.URL.RawQu
 // CreatedOptions are for the template.
 func (ordersData) CreatedOptions() []option { return createdOptions }
 
-// given returns a pointer to the text; nil if it is empty.
-func given(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}
-
 // startOfDay is the beginning of a day before today, by the person's clock.
 func (l *look) startOfDay(daysAgo int) time.Time {
 	year, month, day := l.now.In(l.location).Date()

@@ -8,8 +8,11 @@ import (
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// maxForm limits the body of a form. An account file has a limit of its own.
+// maxForm limits the body of a form.
 const maxForm = 1 << 20
+
+// maxUpload limits the body of a form that carries an account file. The API allows a file of 5 MiB.
+const maxUpload = 8 << 20
 
 // secure adds the headers of every answer, and refuses what another site could have made a browser send.
 func (c *console) secure(next http.Handler) http.Handler {

@@ -131,7 +131,7 @@ func (p *page) askToSignIn(why string) error {
 	data := signInData{Why: why, Next: p.Here()}
 	if p.r.Method == http.MethodPost {
 		p.r.Body = http.MaxBytesReader(p.w, p.r.Body, maxForm)
-		if err := p.r.ParseForm(); err == nil {
+		if err := p.r.ParseForm(); err == nil && len(p.r.PostForm) > 0 {
 			data.Why = why + " The form is kept: you will see it again before it is sent."
 			for name, values := range p.r.PostForm {
 				for _, value := range values {

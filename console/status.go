@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"html/template"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -88,10 +89,11 @@ func stepStatus(state provision.StepState) status {
 // accountStatuses are the statuses of accounts, in the operators' words.
 var accountStatuses = map[provision.AccountStatus]status{
 	provision.AccountReady:              {"Ready", "good", "good"},
-	provision.AccountProvisioning:       {"In progress", "go", "go"},
+	provision.AccountProvisioning:       {"Provisioning in progress", "go", "go"},
 	provision.AccountAllocated:          {"Allocated", "quiet", "calm"},
 	provision.AccountProvisioningFailed: {"Provisioning failed", "bad", "bad"},
 	provision.AccountInvalid:            {"Invalid", "off", "bad"},
+	provision.AccountDeleted:            {"Deleted", "off", "calm"},
 }
 
 // accountStatus returns how a status of an account is shown.
@@ -100,4 +102,90 @@ func accountStatus(s provision.AccountStatus) status {
 		return known
 	}
 	return status{string(s), "quiet", "calm"}
+}
+
+// accountState returns how an account is shown: an Invalid account that becomes Ready when verification passes only waits for that.
+func accountState(a openapi.Account) status {
+	switch {
+	case a.RemovingSince != nil:
+		return status{"Being cleared", "undo", "undo"}
+	case a.Status == provision.AccountInvalid && a.ReadyWhenVerified:
+		return status{"To verify", "wait", "calm"}
+	}
+	return accountStatus(a.Status)
+}
+
+// poolStatus says in a word whether a pool has what orders need.
+func poolStatus(pool openapi.PoolStock) status {
+	switch {
+	case pool.ClaimsSuspendedAt != nil:
+		return status{"Suspended", "bad", "bad"}
+	case pool.Alert != nil && pool.Alert.Kind == "empty":
+		return status{"Out of stock", "bad", "bad"}
+	case pool.Alert != nil:
+		return status{"Low stock", "ask", "ask"}
+	case pool.Ready > 0:
+		return status{"In stock", "good", "good"}
+	}
+	return status{"Nothing Ready", "quiet", "calm"}
+}
+
+// alertStatuses are the states of alerts that are not open.
+var alertStatuses = map[string]status{
+	"acknowledged": {"Acknowledged", "open", "calm"},
+	"closed":       {"Closed", "good", "calm"},
+}
+
+// alertStatus returns how an alert is shown: an open one by how bad it is.
+func alertStatus(alert openapi.StockAlert) status {
+	if known, ok := alertStatuses[alert.State]; ok {
+		return known
+	}
+	if alert.Kind == "empty" {
+		return status{"Out of stock", "bad", "bad"}
+	}
+	return status{"Low stock", "ask", "ask"}
+}
+
+// checkOutcomes are the outcomes of the checks of a verification.
+var checkOutcomes = map[string]status{
+	"passed":      {"Passed", "good", "good"},
+	"failed":      {"Failed", "bad", "bad"},
+	"skipped":     {"Skipped", "open", "calm"},
+	"not_reached": {"Not reached", "quiet", "calm"},
+}
+
+// checkOutcome returns how the outcome of a check is shown.
+func checkOutcome(outcome provision.CheckOutcome) status { return checkOutcomes[string(outcome)] }
+
+// rowOutcomes are the outcomes of the rows of an import.
+var rowOutcomes = map[provision.RowOutcome]status{
+	provision.RowAdded:     {"Added", "good", "good"},
+	provision.RowUnchanged: {"Unchanged", "quiet", "calm"},
+	provision.RowFaulty:    {"Faulty", "bad", "bad"},
+}
+
+// rowOutcome returns how the outcome of a row is shown. A dry run adds nothing: its rows would be added.
+func rowOutcome(outcome provision.RowOutcome, dryRun bool) status {
+	if dryRun && outcome == provision.RowAdded {
+		return status{"Can be added", "good", "good"}
+	}
+	return rowOutcomes[outcome]
+}
+
+// importStatus returns how an import is shown.
+func importStatus(of openapi.AccountImport) status {
+	switch {
+	case of.State == provision.ImportRunning:
+		return status{"Running", "go", "go"}
+	case of.State == provision.ImportFailed:
+		return status{"Failed", "bad", "bad"}
+	case of.DryRun && of.Faulty > 0:
+		return status{"Checked, with faults", "ask", "ask"}
+	case of.DryRun:
+		return status{"Checked", "good", "good"}
+	case of.Faulty > 0:
+		return status{"Completed, with faults", "ask", "ask"}
+	}
+	return status{"Completed", "good", "good"}
 }

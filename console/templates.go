@@ -22,16 +22,24 @@ type templates map[string]*template.Template
 // functions are what templates may call besides the methods of page.
 var functions = template.FuncMap{
 	"account":       accountID,
+	"accountEntry":  accountHistoryEntry,
+	"accountNote":   accountNote,
+	"accountState":  accountState,
 	"accountStatus": accountStatus,
 	"actorName":     actorName,
+	"alertStatus":   alertStatus,
+	"checkOutcome":  checkOutcome,
+	"checkWord":     checkWord,
 	"dict":          dict,
 	"fieldLabel":    fieldLabel,
 	"goingOn":       goingOn,
 	"icon":          icon,
+	"importStatus":  importStatus,
 	"number":        number,
 	"orderState":    orderState,
 	"orderStateOf":  orderStateOf,
 	"orderStatus":   orderStatus,
+	"plain":         plain,
 	"plural":        plural,
 	"questionTitle": questionTitle,
 	"reportKind":    reportKind,
@@ -40,6 +48,11 @@ var functions = template.FuncMap{
 	"sentence":      sentence,
 	"stepName":      stepName[string],
 	"took":          took,
+	"policy":        policy,
+	"poolStatus":    poolStatus,
+	"resourceWord":  resourceWord,
+	"rowOutcome":    rowOutcome,
+	"setting":       settingOf,
 }
 
 func readTemplates() (templates, error) {

@@ -4062,8 +4062,8 @@ type ClientInterface interface {
 	// ExportHistory Export the history as CSV
 	//
 	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+	// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 	//
 	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -5721,8 +5721,8 @@ func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, req
 // ExportHistory Export the history as CSV
 //
 // Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 // begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 //
 // An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -12431,8 +12431,8 @@ type ClientWithResponsesInterface interface {
 	// ExportHistoryWithResponse Export the history as CSV
 	//
 	// Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-	// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-	// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+	// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+	// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 	// begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 	//
 	// An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks
@@ -17343,8 +17343,8 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 // ExportHistoryWithResponse Export the history as CSV
 //
 // Returns all entries that match the filters, newest first, as `GET /v1/history` does. The columns are `at`, `kind`,
-// `actor`, `order_id`, `account_id`, `key_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`, `refused`
-// and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
+// `actor`, `order_id`, `account_id`, `key_id`, `webhook_id`, `marketplace`, `environment`, `from`, `to`, `code`, `fields`,
+// `refused` and `reason`. The file is RFC 4180 CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that
 // begins with `=`, `+`, `-`, `@`, a tab or a line break) is prefixed with an apostrophe.
 //
 // An export ends after 15 seconds at the latest: choose a period with `since` and `until`. If the connection breaks

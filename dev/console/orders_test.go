@@ -24,13 +24,14 @@ func TestOrdersLook(t *testing.T) {
 	}
 	_, err = s.SQL.ExecContext(t.Context(), `UPDATE orders SET leftovers = ARRAY['cost_report: AWS refuses s3:DeleteBucket: the bucket policy denies it'] WHERE id = 'MP-2026-000122'`)
 	require.NoError(t, err)
-	for _, v := range []view{desk, deskDark, phone} {
+	s.Seed.Order(t, "MP-2026-000124", provision.Cancelled)
+	for _, v := range []view{desk, phone} {
 		b := s.open(t, v)
 		b.signIn(provision.RoleOperator)
 		for name, path := range map[string]string{
 			"orders": "orders", "order-asks": "orders/MP-2026-000117", "order-completed": "orders/MP-2026-000120",
 			"order-undone": "orders/MP-2026-000121", "order-failed": "orders/MP-2026-000122", "order-waits": "orders/MP-2026-000123",
-			"order-cancel": "orders/MP-2026-000117/cancel",
+			"order-cancel": "orders/MP-2026-000117/cancel", "orders-all": "orders?selected=all", "orders-none": "orders?search=nothing", "filter": "filters/new?page=orders&query=pool%3Dx", "order-pw": "orders/MP-2026-000120/password",
 		} {
 			b.visit("/console/acme/" + path)
 			b.keep(name + "-" + v.name)

@@ -1,0 +1,187 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"quartermaster/api/openapi"
+	"quartermaster/internal/provision"
+)
+
+// accountVerb is something that may be done to an account.
+type accountVerb struct {
+	path   string // in the address of its page
+	name   string // of its button
+	title  string // of its page
+	what   string // what will happen
+	said   string // what is said afterwards
+	danger bool
+	reason bool // a reason is needed
+	allows func(openapi.Account) bool
+	do     func(p *page, id string, f *form) (*http.Response, error)
+}
+
+// accountVerbs are what may be done to accounts, as far as their state allows it. The API decides in the end.
+var accountVerbs = []accountVerb{
+	{
+		path: "verify", name: "Verify now", title: "Verify", said: "Verification has started. The page shows its result.",
+		what:   "Quartermaster checks at once whether the account can be given to an order. That changes nothing in it.",
+		allows: in(provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed),
+		do: func(p *page, id string, f *form) (*http.Response, error) {
+			return p.API.VerifyAccount(p.ctx(), id, &openapi.VerifyAccountParams{IfMatch: f.optional("version")})
+		},
+	}, {
+		path: "return", name: "Return…", title: "Return to Ready", reason: true,
+		said: "Verification has started. The account becomes Ready when it passes.",
+		what: "Verification starts at once. When it passes, the account becomes Ready and keeps its place in line: return it only after " +
+			"you have repaired what was wrong.",
+		allows: func(a openapi.Account) bool {
+			return a.Status == provision.AccountProvisioningFailed || a.Status == provision.AccountInvalid && !a.ReadyWhenVerified
+		},
+		do: func(p *page, id string, f *form) (*http.Response, error) {
+			return p.API.ReturnAccount(p.ctx(), id, &openapi.ReturnAccountParams{IfMatch: f.optional("version")},
+				openapi.Reason{Reason: f.Value("reason")})
+		},
+	}, {
+		path: "remove-leftovers", name: "Remove leftovers…", title: "Remove what an order left", reason: true,
+		said: "The removal is running, for an hour at most. Nothing else can be done to the account until it has ended.",
+		what: "Quartermaster runs the undo of the order again, for an hour at most. If nothing is left, the account becomes Ready when " +
+			"verification passes, unless its pool keeps such accounts out.",
+		allows: func(a openapi.Account) bool {
+			return a.OrderID != nil && in(provision.AccountInvalid, provision.AccountProvisioningFailed)(a)
+		},
+		do: func(p *page, id string, f *form) (*http.Response, error) {
+			return p.API.RemoveLeftovers(p.ctx(), id, openapi.Reason{Reason: f.Value("reason")})
+		},
+	}, {
+		path: "invalidate", name: "Make Invalid…", title: "Make Invalid", reason: true, danger: true,
+		said: "The account is Invalid. No order takes it until someone returns it.",
+		what: "Orders no longer take the account, and it does not become Ready again by itself. You can return it later.",
+		allows: func(a openapi.Account) bool {
+			return in(provision.AccountReady, provision.AccountProvisioningFailed)(a) || a.Status == provision.AccountInvalid && a.ReadyWhenVerified
+		},
+		do: func(p *page, id string, f *form) (*http.Response, error) {
+			return p.API.InvalidateAccount(p.ctx(), id, &openapi.InvalidateAccountParams{IfMatch: f.optional("version")},
+				openapi.Reason{Reason: f.Value("reason")})
+		},
+	}, {
+		path: "delete", name: "Delete…", title: "Delete", reason: true, danger: true,
+		said: "The account is deleted from its pool. Nothing has changed in AWS.",
+		what: "The account leaves its pool. Nothing changes in AWS, and its history stays readable. If you add it again, it gets a new external " +
+			"id and the last place in line.",
+		allows: in(provision.AccountReady, provision.AccountInvalid),
+		do: func(p *page, id string, f *form) (*http.Response, error) {
+			return p.API.DeleteAccount(p.ctx(), id, &openapi.DeleteAccountParams{IfMatch: f.optional("version"), Reason: f.optional("reason")})
+		},
+	},
+}
+
+// editVerb is the end of the address of the form of an account. Its pages share the pattern of the verbs, because a pattern of its own
+// would also match an import.
+const editVerb = "edit"
+
+// needsReason refuses an empty reason.
+const needsReason = "Reason: say why, for the people who will read the history"
+
+// in returns a rule that allows some statuses.
+func in(allowed ...provision.AccountStatus) func(openapi.Account) bool {
+	return func(a openapi.Account) bool { return slices.Contains(allowed, a.Status) }
+}
+
+// verbLink is a verb that the page of an account offers.
+type verbLink struct {
+	Name, URL string
+	Danger    bool
+	Now       bool // it is harmless: a button does it at once
+}
+
+// accountVerbs are the verbs that the role of the person and the state of the account allow.
+func (p *page) accountVerbs(a openapi.Account) (links []verbLink) {
+	if !p.May(provision.ScopeAccountsWrite) || a.RemovingSince != nil {
+		return nil
+	}
+	for _, verb := range accountVerbs {
+		if verb.allows(a) {
+			links = append(links, verbLink{verb.name, p.URL("accounts", a.ID, verb.path), verb.danger, !verb.reason})
+		}
+		if verb.path == "verify" && editable(a) {
+			links = append(links, verbLink{Name: "Edit", URL: p.URL("accounts", a.ID, editVerb)})
+		}
+	}
+	return links
+}
+
+// verbData is what the review of a verb shows.
+type verbData struct {
+	Account openapi.Account
+	Verb    accountVerb
+	Form    *form
+}
+
+// Title, What, Path, Danger, Reason and Button are for the template.
+func (v accountVerb) Title() string { return v.title }
+func (v accountVerb) What() string  { return v.what }
+func (v accountVerb) Path() string  { return v.path }
+func (v accountVerb) Danger() bool  { return v.danger }
+func (v accountVerb) Reason() bool  { return v.reason }
+
+// accountVerbOf is the verb that the address names.
+func (p *page) accountVerbOf() (accountVerb, error) {
+	at := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.path == p.r.PathValue("verb") })
+	if at < 0 {
+		return accountVerb{}, noPage(p)
+	}
+	return accountVerbs[at], nil
+}
+
+// reviewAccount answers GET /{provider}/accounts/{account}/{verb}: what will happen to the account.
+func reviewAccount(p *page) error {
+	if p.r.PathValue("verb") == editVerb {
+		return editAccount(p)
+	}
+	verb, err := p.accountVerbOf()
+	if err != nil {
+		return err
+	}
+	account, version, err := readVersion[openapi.Account](p.API.GetAccount(p.ctx(), p.r.PathValue("account")))
+	if err != nil {
+		return err
+	}
+	f := p.newForm(nil)
+	f.Values.Set("version", version)
+	return p.show("account-verb", verb.title, verbData{account, verb, f})
+}
+
+// actOnAccount answers POST /{provider}/accounts/{account}/{verb}.
+func actOnAccount(p *page) error {
+	if p.r.PathValue("verb") == editVerb {
+		return updateAccount(p)
+	}
+	verb, err := p.accountVerbOf()
+	if err != nil {
+		return err
+	}
+	f, err := p.sent()
+	if err != nil {
+		return err
+	}
+	id := p.r.PathValue("account")
+	if verb.reason && strings.TrimSpace(f.Value("reason")) == "" {
+		f.wrong("reason", needsReason)
+	} else if err = done(verb.do(p, id, f)); err == nil {
+		if verb.path == "delete" {
+			return p.redirect(p.URL("accounts"), "Account "+id+" is deleted from its pool. Nothing has changed in AWS.")
+		}
+		return p.redirect(p.URL("accounts", id), verb.said)
+	} else if !f.refuse(err, nil) {
+		return err
+	}
+	// The page shows the account as it is now, and the next attempt is about that version.
+	account, version, err := readVersion[openapi.Account](p.API.GetAccount(p.ctx(), id))
+	if err != nil {
+		return err
+	}
+	f.Values.Set("version", version)
+	return p.again(f, "account-verb", verb.title, verbData{account, verb, f})
+}
