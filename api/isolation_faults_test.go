@@ -171,7 +171,9 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 			"a key of another marketplace can tell an order of acme's from one that does not exist"},
 		"a key that forgets its marketplaces": {database(func(d *Database) { d.APIKeys = anyMarketplacesKeys{d.APIKeys} }), "listOrders",
 			`a key of another marketplace was shown "mk-alias"`},
-		"an operation that needs no key": {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }},
+		"an operation that needs no key": {fault{server: func(s *service) {
+			s.contract.operations["GET /v1/accounts"].public, s.contract.operations["GET /v1/accounts"].scopes = true, nil
+		}},
 			"listAccounts", "a caller without a key was answered with 200"},
 		"a header reveals data": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

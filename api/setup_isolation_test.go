@@ -187,6 +187,7 @@ var tablesWithoutProvider = []string{
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{
 	"providers":              `r.id = $1`,
+	"sessions":               `$1 = ANY(r.providers)`,
 	"account_import_results": `r.import_id IN (SELECT id FROM account_imports WHERE provider = $1)`,
 
 	"webhook_deliveries": `r.webhook_id IN (SELECT id FROM webhooks WHERE provider = $1)`,

@@ -65,6 +65,13 @@ type console struct {
 	pages  templates
 	static static
 	mux    *http.ServeMux
+	routed []route
+}
+
+// route is an address that the console answers, and the scope that it needs.
+type route struct {
+	pattern string
+	scope   provision.Scope // empty: a sign-in is enough
 }
 
 // New returns the handler of the console, for all paths below /console/ of the PublicURL.
@@ -106,12 +113,15 @@ func (c *console) routes() http.Handler {
 	}
 	with := func(scope provision.Scope, pattern string, handle handler) { // to those who have the scope; empty: to all who are signed in
 		open(pattern, needs(scope, handle))
+		c.routed = append(c.routed, route{pattern, scope})
 	}
 	c.mux.Handle(inConsole("GET /-/static/{name}"), c.static)
 	open("GET /{$}", start)
 	open("GET /sign-in", signInPage)
 	open("POST /sign-in", signIn)
 	open("POST /sign-out", signOut)
+	open("GET /-/enter", enterPage)
+	open("POST /-/enter", enter)
 	with("", "GET /{provider}/live", live)
 	with("", "GET /{provider}/{rest...}", noPage)
 
@@ -119,6 +129,7 @@ func (c *console) routes() http.Handler {
 
 	orderRoutes(with)
 	filterRoutes(with)
+
 	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
 	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)
 	with(provision.ScopePoolsWrite, "POST /{provider}/pools/new", createPool)

@@ -130,3 +130,17 @@ func (l *look) Lasts(forecast openapi.Forecast) template.HTML {
 	}
 	return l.Days(*forecast.Days)
 }
+
+// startOfDay is when today began.
+func (l *look) startOfDay() time.Time {
+	year, month, day := l.now.In(l.location).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, l.location)
+}
+
+// count writes a count of orders, which may be a bound.
+func count(c openapi.OrderCount) string {
+	if c.More {
+		return "more than " + number(c.Count)
+	}
+	return number(c.Count)
+}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"quartermaster/api/client"
 	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
@@ -25,14 +24,13 @@ func (p *page) count() {
 		defer cancel()
 		var n counts
 		if orders {
-			found, _, err := client.Object[openapi.OrderPage](api.ListOrders(ctx, &openapi.ListOrdersParams{
-				State: &[]provision.OrderState{provision.ActionRequired}, Limit: new(100)}))
+			found, err := read[openapi.OrderCounts](api.CountOrders(ctx, &openapi.CountOrdersParams{}))
 			if err == nil {
-				n.orders = len(found.Items)
+				n.orders = found.States[string(provision.ActionRequired)].Count
 			}
 		}
 		if alerts {
-			found, _, err := client.Object[openapi.StockAlertPage](api.ListStockAlerts(ctx, &openapi.ListStockAlertsParams{Limit: new(100)}))
+			found, err := read[openapi.StockAlertPage](api.ListStockAlerts(ctx, &openapi.ListStockAlertsParams{Limit: new(100)}))
 			if err == nil {
 				n.alerts = len(found.Items)
 			}

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -107,13 +106,13 @@ func (p *page) orderFilter() orderFilter {
 		f.params.State = &states
 	}
 	if f.Tab == "today" {
-		f.params.EndedAfter = new(p.startOfDay(0))
+		f.params.EndedAfter = new(p.startOfDay())
 	}
 	if marketplace, environment, ok := strings.Cut(f.Pool, "/"); ok {
 		f.params.Marketplace, f.params.Environment = &marketplace, new(openapi.Environment(environment))
 	}
 	if days, ok := createdDays[f.Created]; ok {
-		f.params.CreatedAfter = new(p.startOfDay(days))
+		f.params.CreatedAfter = new(p.startOfDay().AddDate(0, 0, -days))
 	}
 	return f
 }
@@ -154,32 +153,28 @@ func (d ordersData) BatchFilter(p *page) string { return canonical(p.r.URL.RawQu
 // CreatedOptions are for the template.
 func (ordersData) CreatedOptions() []option { return createdOptions }
 
-// startOfDay is the beginning of a day before today, by the person's clock.
-func (l *look) startOfDay(daysAgo int) time.Time {
-	year, month, day := l.now.In(l.location).Date()
-	return time.Date(year, month, day-daysAgo, 0, 0, 0, 0, l.location)
-}
-
 // orders answers GET /{provider}/orders: where is that order, which are stuck?
 func orders(p *page) error {
 	data := ordersData{Filter: p.orderFilter(), Form: p.newForm(url.Values{}), All: p.Query("selected") == "all"}
 	var (
 		parts  errgroup.Group
-		found  loaded[openapi.OrderPage]
+		failed error
 		counts loaded[openapi.OrderCounts]
 	)
-	load(&parts, &found, func() (*http.Response, error) { return p.API.ListOrders(p.ctx(), &data.Filter.params) })
+	parts.Go(func() error {
+		data.Found, failed = read[openapi.OrderPage](p.API.ListOrders(p.ctx(), &data.Filter.params))
+		return nil
+	})
 	load(&parts, &counts, func() (*http.Response, error) {
-		return p.API.CountOrders(p.ctx(), &openapi.CountOrdersParams{EndedSince: new(p.startOfDay(0))})
+		return p.API.CountOrders(p.ctx(), &openapi.CountOrdersParams{EndedSince: new(p.startOfDay())})
 	})
 	parts.Go(func() error { data.Pools, data.Models = p.poolOptions(); return nil })
 	parts.Go(func() error { data.Saved = p.savedFilters("orders"); return nil })
 	_ = parts.Wait() // each part has its own error
-	if found.Err != nil {
-		return p.unfiltered(found.Err, data)
+	if failed != nil && !data.Form.refuse(failed, nil) {
+		return failed
 	}
-	data.Found = found.Value
-	if to := p.onlyHit(data); to != "" {
+	if to := p.onlyHit(data); failed == nil && to != "" {
 		return p.redirect(to, "")
 	}
 	data.Tabs = tabsOf(data.Filter, counts)
@@ -188,18 +183,14 @@ func orders(p *page) error {
 			data.Tabs[i].Current = false
 		}
 	}
+	if failed != nil { // a filter that the API refuses, such as a pool that cannot be
+		for i := range data.Form.Listed {
+			data.Form.Listed[i].Field = "" // the parameters of the API are not the fields of the filter
+		}
+		return p.again(data.Form, "orders", "Orders", data)
+	}
 	p.Live = "events"
 	return p.show("orders", "Orders", data)
-}
-
-// unfiltered shows the list's filter again when the API refuses it, such as a model that does not exist.
-func (p *page) unfiltered(refused *problem, data ordersData) error {
-	if refused.status != http.StatusBadRequest && refused.status != http.StatusUnprocessableEntity {
-		return refused
-	}
-	data.Form.Status, data.Form.Refused = refused.status, sentence(refused.detail)
-	data.Tabs = tabsOf(data.Filter, loaded[openapi.OrderCounts]{Err: refused})
-	return p.again(data.Form, "orders", "Orders", data)
 }
 
 // onlyHit returns the page of the only thing that a search finds: an order, or the account with that id.

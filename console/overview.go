@@ -23,6 +23,8 @@ type overviewData struct {
 	History loaded[openapi.HistoryPage]
 	Health  loaded[openapi.Health]
 	Asking  loaded[openapi.OrderPage]
+	Counts  loaded[openapi.OrderCounts]
+	Past    loaded[openapi.StockHistory]
 	Setup   []setupStep // nil: the installation is set up
 }
 
@@ -66,6 +68,12 @@ func overview(p *page) error {
 	load(&pools, &data.Stock, func() (*http.Response, error) { return p.API.GetStock(ctx, &openapi.GetStockParams{}) })
 	load(&pools, &data.History, func() (*http.Response, error) {
 		return p.API.ListHistory(ctx, &openapi.ListHistoryParams{Limit: new(8), Kind: &[]openapi.HistoryKind{"order"}})
+	})
+	load(&pools, &data.Counts, func() (*http.Response, error) {
+		return p.API.CountOrders(ctx, &openapi.CountOrdersParams{EndedSince: new(p.startOfDay())})
+	})
+	load(&pools, &data.Past, func() (*http.Response, error) {
+		return p.API.GetStockHistory(ctx, &openapi.GetStockHistoryParams{Since: new(p.Now.Add(-plotBack))})
 	})
 	load(&pools, &data.Asking, func() (*http.Response, error) {
 		return p.API.ListOrders(ctx, &openapi.ListOrdersParams{State: &[]provision.OrderState{provision.ActionRequired}, Limit: new(100)})
@@ -180,7 +188,7 @@ func (p *page) orderNeeds(asking openapi.OrderPage) (needs []need) {
 			rank: rankAsksCustomer, Verb: "Correct"}
 		if o.Failure != nil {
 			n.Text = sentence(o.Failure.Reason)
-			if o.Failure.Field == nil {
+			if asks := o.Failure.Asks; asks != nil && *asks == "operator" {
 				n.Status.Word, n.rank, n.Verb = "Asks operator", rankAsksOperator, "Decide"
 			}
 		}
@@ -255,6 +263,21 @@ func (p *page) setup(data overviewData) []setupStep {
 		{"Let Quartermaster in", "Each account needs a role with a trust policy. Verification says what is missing.", p.URL("accounts"), ready > 0},
 		{"Place the first order", "The walk-through asks for what the customer has chosen.", p.URL("orders", "new"), false},
 	}
+}
+
+// stateCount is how many orders are in a state.
+type stateCount struct {
+	State provision.OrderState
+	openapi.OrderCount
+}
+
+// ByState returns how many orders are in each state that has not ended.
+func (d overviewData) ByState() (counts []stateCount) {
+	for _, state := range []provision.OrderState{provision.ActionRequired, provision.WaitingForAccount, provision.Provisioning,
+		provision.Compensating} {
+		counts = append(counts, stateCount{state, d.Counts.Value.States[string(state)]})
+	}
+	return counts
 }
 
 // HealthLine says in one line whether the service works.

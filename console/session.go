@@ -203,11 +203,8 @@ func printable(r rune) rune {
 
 // begin starts a session and gives its token to the browser. The session that the browser had ends.
 func (p *page) begin(session provision.Session) error {
-	token := make([]byte, 32)
-	_, _ = rand.Read(token) // never fails
-	text := base64.RawURLEncoding.EncodeToString(token)
-	sum := sha256.Sum256([]byte(text))
-	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = sum[:], p.Now, p.Now, p.Now.Add(p.console.Longest)
+	token, hash := newToken()
+	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = hash, p.Now, p.Now, p.Now.Add(p.console.Longest)
 	if err := p.console.Sessions.Start(p.ctx(), session, p.Now.Add(-p.console.Idle)); err != nil {
 		return err
 	}
@@ -216,11 +213,20 @@ func (p *page) begin(session provision.Session) error {
 			return err
 		}
 	}
-	token_ := cookie(sessionCookie, text)
-	http.SetCookie(p.w, token_)
-	p.r.Header.Del("Cookie")
-	p.r.AddCookie(token_)
+	now := cookie(sessionCookie, token)
+	http.SetCookie(p.w, now)
+	p.r.Header.Del("Cookie") // a form that is shown again at once needs the new one
+	p.r.AddCookie(now)
 	return nil
+}
+
+// newToken returns a random token and its SHA-256.
+func newToken() (token string, hash []byte) {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	token = base64.RawURLEncoding.EncodeToString(random)
+	sum := sha256.Sum256([]byte(token))
+	return token, sum[:]
 }
 
 // goOn leads on after a sign-in. A form that had been interrupted is shown again, filled in.
