@@ -68,6 +68,10 @@ func (w *recordingWorkflows) StartImport(context.Context, provision.ImportKey) e
 
 func (w *recordingWorkflows) ImportKept(context.Context, provision.ImportKey) error { return nil }
 
+func (w *recordingWorkflows) StartBatch(context.Context, provision.BatchKey) error { return nil }
+
+func (w *recordingWorkflows) BatchKept(context.Context, provision.BatchKey) error { return nil }
+
 func (w *recordingWorkflows) VerifyDue(context.Context) error { return nil }
 
 func (w *recordingWorkflows) RemoveLeftovers(context.Context, provision.LeftoverRemoval) error {
