@@ -129,6 +129,7 @@ func (c *console) routes() http.Handler {
 
 	orderRoutes(with)
 	filterRoutes(with)
+	batchRoutes(with)
 
 	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
 	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)

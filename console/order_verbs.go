@@ -16,6 +16,7 @@ import (
 // orderVerb is something that a person can do to an order. Its page shows the order, says what will happen, and asks why.
 type orderVerb struct {
 	Name   string // in the address
+	Verb   string
 	Label  string
 	Title  string
 	Button string
@@ -47,7 +48,7 @@ var (
 // orderVerbs are all verbs of an order, the mildest first.
 var orderVerbs = []orderVerb{
 	{
-		Name: "retry", Label: "Retry…", Title: "Retry the order", Button: "Retry", Said: "The order is being retried.",
+		Name: "retry", Verb: "Retry", Label: "Retry…", Title: "Retry the order", Button: "Retry", Said: "The order is being retried.",
 		scope: provision.ScopeOrdersOperate, states: []provision.OrderState{provision.ActionRequired},
 		Does: []string{
 			"Every step that waits for an answer is tried again, with the values that the order has.",
@@ -59,7 +60,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "swap", Label: "Next account…", Title: "Take the next account", Button: "Take the next account",
+		Name: "swap", Verb: "Take the next account", Label: "Next account…", Title: "Take the next account", Button: "Take the next account",
 		Said: "The account is being undone. The order then takes the next one.", scope: provision.ScopeOrdersOperate, states: inAnAccount,
 		also: func(o openapi.Order) bool { return o.AccountID != nil },
 		Does: []string{
@@ -72,7 +73,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "cancel", Label: "Cancel…", Title: "Cancel the order", Button: "Cancel the order", Danger: true,
+		Name: "cancel", Verb: "Cancel", Label: "Cancel…", Title: "Cancel the order", Button: "Cancel the order", Danger: true,
 		Said: "The order is being cancelled.", scope: provision.ScopeOrdersWrite, states: beforeTheEnd,
 		Does: []string{
 			"Everything that was done in the account is undone, and compared with what was there before.",
@@ -84,7 +85,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "fail", Label: "Fail…", Title: "Give up the order", Button: "Give up the order", Danger: true,
+		Name: "fail", Verb: "Give up", Label: "Fail…", Title: "Give up the order", Button: "Give up the order", Danger: true,
 		Said: "The order is being given up.", scope: provision.ScopeOrdersOperate, states: beforeTheEnd,
 		Does: []string{
 			"Everything that was done in the account is undone, and compared with what was there before.",
@@ -96,7 +97,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "end-undo", Label: "End the undo…", Title: "End the undo", Button: "End the undo", Danger: true,
+		Name: "end-undo", Verb: "End the undo", Label: "End the undo…", Title: "End the undo", Button: "End the undo", Danger: true,
 		Said: "The undo is ending. The order will list what is left.", scope: provision.ScopeOrdersOperate,
 		states: []provision.OrderState{provision.Provisioning, provision.Compensating},
 		also:   func(o openapi.Order) bool { return o.State == provision.Compensating || isUndoing(o) },
@@ -110,7 +111,7 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "password", Label: "New password…", Title: "Set a new password", Button: "Set a new password", Danger: true,
+		Name: "password", Verb: "Set a new password", Label: "New password…", Title: "Set a new password", Button: "Set a new password", Danger: true,
 		Said: "The new password is set. Pass on its link.", scope: provision.ScopeOrdersPassword, states: []provision.OrderState{provision.Completed},
 		Does: []string{
 			"The earlier link stops working.",

@@ -85,9 +85,8 @@ func (f orderFilter) Narrow() bool {
 	return f.Tab != "" || f.States != nil || f.Search != "" || f.Pool != "" || f.Model != "" || f.Created != ""
 }
 
-// orderFilter reads the filter of the address.
-func (p *page) orderFilter() orderFilter {
-	query := p.r.URL.Query()
+// orderFilter reads the filter of an address.
+func (p *page) orderFilter(query url.Values) orderFilter {
 	f := orderFilter{Tab: query.Get("tab"), Search: strings.TrimSpace(query.Get("search")), Pool: query.Get("pool"), Model: query.Get("model"),
 		Created: query.Get("created"), Cursor: query.Get("cursor")}
 	for _, state := range query["state"] {
@@ -155,7 +154,7 @@ func (ordersData) CreatedOptions() []option { return createdOptions }
 
 // orders answers GET /{provider}/orders: where is that order, which are stuck?
 func orders(p *page) error {
-	data := ordersData{Filter: p.orderFilter(), Form: p.newForm(url.Values{}), All: p.Query("selected") == "all"}
+	data := ordersData{Filter: p.orderFilter(p.r.URL.Query()), Form: p.newForm(url.Values{}), All: p.Query("selected") == "all"}
 	var (
 		parts  errgroup.Group
 		failed error
@@ -168,7 +167,7 @@ func orders(p *page) error {
 	load(&parts, &counts, func() (*http.Response, error) {
 		return p.API.CountOrders(p.ctx(), &openapi.CountOrdersParams{EndedSince: new(p.startOfDay())})
 	})
-	parts.Go(func() error { data.Pools, data.Models = p.poolOptions(); return nil })
+	parts.Go(func() error { data.Pools, data.Models = p.orderOptions(); return nil })
 	parts.Go(func() error { data.Saved = p.savedFilters("orders"); return nil })
 	_ = parts.Wait() // each part has its own error
 	if failed != nil && !data.Form.refuse(failed, nil) {
@@ -238,32 +237,18 @@ func countOf(name string, states []provision.OrderState, counts openapi.OrderCou
 	return n
 }
 
-// poolOptions returns the pools and models of the filter. A role that may not see the stock chooses among its marketplaces.
-func (p *page) poolOptions() (pools, models []option) {
-	pools, models = []option{{"", "All pools"}}, []option{{"", "Any"}}
-	add := func(to []option, value, label string) []option {
-		if slices.ContainsFunc(to, func(o option) bool { return o.Value == value }) {
-			return to
+// orderOptions returns the pools and models of the filter. A role that may not see the stock chooses among its marketplaces.
+func (p *page) orderOptions() (pools, models []option) {
+	if p.May(provision.ScopeStockRead) {
+		if stock, err := read[openapi.Stock](p.API.GetStock(p.ctx(), &openapi.GetStockParams{})); err == nil {
+			return poolOptions(stock), modelOptions(stock)
 		}
-		return append(to, option{value, label})
 	}
+	pools = poolOptions(openapi.Stock{}) // the list is more important than its filter
 	for _, marketplace := range p.Grant.Marketplaces {
 		for _, environment := range []provision.Environment{provision.Production, provision.Test} {
-			pools = add(pools, marketplace+"/"+string(environment), marketplace+" / "+string(environment))
+			pools = append(pools, option{marketplace + "/" + string(environment), marketplace + " / " + string(environment)})
 		}
 	}
-	if !p.May(provision.ScopeStockRead) {
-		return pools, models
-	}
-	stock, err := read[openapi.Stock](p.API.GetStock(p.ctx(), &openapi.GetStockParams{}))
-	if err != nil {
-		return pools, models // the list is more important than its filter
-	}
-	for _, pool := range stock.Items {
-		pools = add(pools, pool.Marketplace+"/"+string(pool.Environment), pool.Marketplace+" / "+string(pool.Environment))
-		for _, model := range pool.Models {
-			models = add(models, string(model.Model), string(model.Model))
-		}
-	}
-	return pools, models
+	return pools, nil
 }

@@ -28,6 +28,8 @@ var functions = template.FuncMap{
 	"accountStatus": accountStatus,
 	"actorName":     actorName,
 	"alertStatus":   alertStatus,
+	"batchOutcome":  batchOutcome,
+	"batchState":    batchState,
 	"checkOutcome":  checkOutcome,
 	"checkWord":     checkWord,
 	"count":         count,
@@ -54,6 +56,7 @@ var functions = template.FuncMap{
 	"sentence":      sentence,
 	"setting":       settingOf,
 	"stepName":      stepName[string],
+	"thingStatus":   thingStatus,
 	"took":          took,
 }
 
