@@ -26,6 +26,56 @@ type allProtected struct{ ProtectedAccounts }
 
 func (allProtected) Contains(context.Context, string, string) (bool, error) { return true, nil }
 
+// failedCheck names the check that finds out what each case below spoils.
+var failedCheck = map[string]provision.CheckName{
+	"the role is gone":                provision.CheckRole,
+	"another external id":             provision.CheckRole,
+	"no external id demanded":         provision.CheckExternalID,
+	"old contact data":                provision.CheckContact,
+	"an order's user":                 provision.CheckClean,
+	"an order's user on a later page": provision.CheckClean,
+	"a right is missing":              provision.CheckReadable,
+	"protected":                       provision.CheckNotProtected,
+	"protected by its provider":       provision.CheckNotProtected,
+}
+
+// requireChecks requires that the checks passed up to the failed one, which shows the failure, and that none was made after it.
+func requireChecks(t *testing.T, got provision.VerificationResult, failed provision.CheckName) {
+	t.Helper()
+	require.Len(t, got.Checks, 8)
+	want := provision.CheckPassed
+	for _, check := range got.Checks {
+		if check.Name == failed {
+			require.Equal(t, provision.CheckFailed, check.Outcome)
+			require.Equal(t, got.Failure.Explained(), check.Found)
+			want = provision.CheckNotReached
+			continue
+		}
+		require.Equal(t, want, check.Outcome, check.Name)
+		require.Equal(t, want == provision.CheckPassed, check.At != nil, check.Name)
+	}
+	require.Equal(t, failed == "", want == provision.CheckPassed, "the check that should fail was made")
+}
+
+func TestACheckThatTheRoleDoesNotPermitIsSkipped(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.become(cancelled)
+	w.edit(func(a *awssim.Account) {
+		a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[
+			{"Effect":"Allow","Action":["account:GetContactInformation","account:GetAlternateContact","iam:List*"],"Resource":"*"}]}`)
+	})
+	got, err := run(w, w.acts.VerifyAccount, accountID)
+	require.NoError(t, err)
+	require.Nil(t, got.Failure)
+	outcomes := map[provision.CheckName]provision.CheckOutcome{}
+	for _, check := range got.Checks {
+		outcomes[check.Name] = check.Outcome
+	}
+	require.Equal(t, provision.CheckSkipped, outcomes[provision.CheckState])
+	require.Equal(t, provision.CheckPassed, outcomes[provision.CheckClean])
+}
+
 func TestVerificationFindsUnusableAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -78,6 +128,7 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, before, string(w.sim.Snapshot(accountID)), "it only reads")
 			require.False(t, got.Inconclusive)
+			requireChecks(t, got, failedCheck[name])
 			if c.code == "" {
 				require.Nil(t, got.Failure)
 				return

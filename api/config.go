@@ -155,6 +155,10 @@ func newService(cfg Config) (*service, error) {
 		public.RawQuery != "" || public.Fragment != "" || public.User != nil {
 		return nil, fmt.Errorf("public URL %q must have the form https://host, without user, query and fragment", cfg.PublicURL)
 	}
+	if web, err := url.Parse(cfg.TemporalWeb); err != nil || cfg.TemporalWeb != "" &&
+		(web.Host == "" || web.Scheme != "http" && web.Scheme != "https" || web.RawQuery != "" || web.Fragment != "") {
+		return nil, fmt.Errorf("URL %q of the Temporal Web UI must have the form https://host, without query and fragment", cfg.TemporalWeb)
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}

@@ -157,6 +157,11 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"removeLeftovers":    {202, 400, 401, 404, 409, 422},
 		"verifyAccount":      {202, 400, 401, 404, 409},
 		"listAccountHistory": {200, 400, 401, 404},
+		"countAccounts":      {200, 400, 401},
+		"listAccountChecks":  {200, 401, 404},
+		"listAccountChanges": {200, 400, 401, 404},
+		"getAccountRole":     {200, 400, 401, 404},
+		"getStockHistory":    {200, 400, 401},
 
 		"listAPIKeys":              {200, 400, 401, 403},
 		"createAPIKey":             {201, 400, 401, 403, 409, 422},

@@ -150,6 +150,19 @@ func (p *page) showStatus(status int, name, title string, data any) error {
 	return nil
 }
 
+// fragment answers the script with a part of a page: the template with that name in the file of the page.
+func (p *page) fragment(file, name string, data any) error {
+	var text bytes.Buffer
+	if err := p.console.pages[file].ExecuteTemplate(&text, name, data); err != nil {
+		return err
+	}
+	p.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if _, err := p.w.Write(text.Bytes()); err != nil {
+		p.console.Log.DebugContext(p.ctx(), "the browser did not read the fragment", "error", err)
+	}
+	return nil
+}
+
 // redirect leads the browser to another page after a form, with a sentence that says what was done; empty: none.
 func (p *page) redirect(to, said string) error {
 	if said != "" {

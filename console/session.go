@@ -90,6 +90,20 @@ type keptField struct{ Name, Value string }
 
 type keptKey struct{}
 
+// fresh wraps a page that makes or shows a secret: it needs a sign-in of the last minutes, so that a browser that someone left open
+// gives none away.
+func fresh(handle handler) handler {
+	return func(p *page) error {
+		if !p.Fresh() {
+			return p.askToSignIn("This page makes or shows a secret. Sign in again to go on.")
+		}
+		return handle(p)
+	}
+}
+
+// Fresh reports whether the sign-in is recent enough to make or show a secret.
+func (p *page) Fresh() bool { return p.Now.Sub(p.Session.SignedInAt) <= stepUp }
+
 // start leads to the sign-in, or to the first provider of the person.
 func start(p *page) error {
 	if err := p.findSession(); errors.Is(err, provision.ErrNotFound) {
@@ -189,11 +203,8 @@ func printable(r rune) rune {
 
 // begin starts a session and gives its token to the browser. The session that the browser had ends.
 func (p *page) begin(session provision.Session) error {
-	token := make([]byte, 32)
-	_, _ = rand.Read(token) // never fails
-	text := base64.RawURLEncoding.EncodeToString(token)
-	sum := sha256.Sum256([]byte(text))
-	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = sum[:], p.Now, p.Now, p.Now.Add(p.console.Longest)
+	token, hash := newToken()
+	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = hash, p.Now, p.Now, p.Now.Add(p.console.Longest)
 	if err := p.console.Sessions.Start(p.ctx(), session, p.Now.Add(-p.console.Idle)); err != nil {
 		return err
 	}
@@ -202,11 +213,20 @@ func (p *page) begin(session provision.Session) error {
 			return err
 		}
 	}
-	token_ := cookie(sessionCookie, text)
-	http.SetCookie(p.w, token_)
-	p.r.Header.Del("Cookie")
-	p.r.AddCookie(token_)
+	now := cookie(sessionCookie, token)
+	http.SetCookie(p.w, now)
+	p.r.Header.Del("Cookie") // a form that is shown again at once needs the new one
+	p.r.AddCookie(now)
 	return nil
+}
+
+// newToken returns a random token and its SHA-256.
+func newToken() (token string, hash []byte) {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	token = base64.RawURLEncoding.EncodeToString(random)
+	sum := sha256.Sum256([]byte(token))
+	return token, sum[:]
 }
 
 // goOn leads on after a sign-in. A form that had been interrupted is shown again, filled in.

@@ -1236,8 +1236,9 @@ type HistoryEntry struct {
 
 	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
 	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
-	// Of access: `created`, `rotated` or `revoked` of an API key, and `webhook_created`, `webhook_changed` or
-	// `webhook_deleted`. Absent if there is nothing to say beyond `from` and `to`.
+	// Of access: `created`, `rotated` or `revoked` of an API key, `webhook_created`, `webhook_changed` or
+	// `webhook_deleted`, and `signed_in`, `signed_out` or `sessions_ended` of the
+	// console. Absent if there is nothing to say beyond `from` and `to`.
 	Code *string `json:"code,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -1253,8 +1254,8 @@ type HistoryEntry struct {
 	KeyID *KeyID `json:"key_id,omitempty"`
 
 	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-	// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
-	// endpoints that were created, changed or deleted.
+	// changes of settings · `access`: API keys that were created, rotated or revoked, webhook endpoints
+	// that were created, changed or deleted, and sign-ins to the console.
 	Kind HistoryKind `json:"kind"`
 
 	// Marketplace The id of one of the provider's marketplaces.
@@ -1286,8 +1287,8 @@ type HistoryFields = []string
 type HistoryFile = string
 
 // HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
-// changes of settings · `access`: API keys that were created, rotated or revoked, and webhook
-// endpoints that were created, changed or deleted.
+// changes of settings · `access`: API keys that were created, rotated or revoked, webhook endpoints
+// that were created, changed or deleted, and sign-ins to the console.
 type HistoryKind = provision.HistoryKind
 
 // HistoryPage A page of the history, newest first.

@@ -49,7 +49,7 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	require.NoError(t, err, "what it may do does not depend on who assumes it")
 
 	for given, want := range map[string]string{
-		"": "--principal is missing",
+		"": "set QM_AWS_PRINCIPAL_ARN of the API",
 		"arn:aws:sts::999988887777:assumed-role/workers/i-1": "name the role itself, arn:aws:iam::999988887777:role/workers",
 		"workers":                     "write it as arn:aws:iam::<account id>:role/<name>",
 		"arn:aws:iam::999988887777:*": "write it as",
@@ -59,4 +59,13 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	}
 	require.Equal(t, exitNotFound, exitCode(s.run("accounts", "role", "444422223333", "--principal="+principal).err))
 	require.NotContains(t, all, `\u003c`)
+
+	require.NoError(t, s.store.Processes.ReportIdentity(t.Context(), "arn:aws:sts::999988887777:assumed-role/workers/i-1"))
+	reported := s.run("accounts", "role", id, "--only=trust")
+	require.NoError(t, reported.err)
+	require.JSONEq(t, string(policies["trust"]), reported.out, "the role of the session that the worker reported")
+	require.Contains(t, reported.logs, "without the role's path")
+	require.NoError(t, s.store.Processes.ReportIdentity(t.Context(), "arn:aws:iam::999988887777:root"))
+	_, err = role("--only=trust")
+	require.ErrorContains(t, err, "neither a role nor a user")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,7 +55,7 @@ func unknown(root *kong.Node, command, arguments string) string {
 		if len(words) == 0 {
 			return ""
 		}
-		sub := child(node, strings.Trim(words[0], "`.,"))
+		sub := cmp.Or(child(node, strings.Trim(words[0], "`.,")), node.DefaultCmd)
 		if sub == nil {
 			return "the command " + command + " has no command " + words[0]
 		}

@@ -39,7 +39,7 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		"/v1/orders?state=completed":              {"orders", "list", "--state=completed"},
 		"/v1/orders/o-1/history":                  {"orders", "history", "o-1"},
 		"/v1/accounts":                            {"accounts", "list"},
-		"/v1/accounts?search=N":                   {"accounts", "list", "--search=N"},
+		"/v1/accounts?search=pool":                {"accounts", "list", "--search=pool"},
 		"/v1/accounts/111122223333/history":       {"accounts", "history", "111122223333"},
 		"/v1/pools":                               {"pools", "list"},
 		"/v1/pools/nordic/production/history":     {"pools", "history", "--marketplace=nordic"},
@@ -59,6 +59,7 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		require.Equal(t, itemsOf(t, want), s.must(append(args, "--json")...), path)
 	}
 	for path, args := range map[string][]string{
+		"/v1/order-form":            {"orders", "form"},
 		"/v1/orders/o-1":            {"orders", "show", "o-1"},
 		"/v1/accounts/111122223333": {"accounts", "show", "111122223333"},
 		"/v1/accounts/counts":       {"accounts", "counts"},

@@ -29,6 +29,7 @@ type workerCommand struct {
 	webhookOptions
 	deliveryOptions
 	reconcileOptions
+	consoleOptions
 	protectedOptions
 	VisibleFor      time.Duration `help:"How long one attempt waits for AWS to show a change." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor       time.Duration `help:"How long AWS must not show a resource before an undo concludes that it does not exist. 0: a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
@@ -50,6 +51,7 @@ func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	temporal.LinkTo(c.PublicURL)
 	acts, cloud, err := c.activities(e, db, ring, temporal)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quartermaster/api/openapi"
+	"quartermaster/console"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
@@ -68,6 +69,17 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 		}
 	}
 	return client, s.AddAccounts(ctx, client, wanted...)
+}
+
+// linkLifetime is how long a developer has to open the console.
+const linkLifetime = time.Hour
+
+// ConsoleLink returns an address of the console that signs its first visitor in with the client's key.
+func (s *Stack) ConsoleLink(ctx context.Context, client *Client) (string, error) {
+	id, _, _ := apikey.Parse(client.Key)
+	return console.NewLink(ctx, s.Store.Sessions, s.API, provision.Session{
+		KeyID: id, Grants: []provision.Grant{{Provider: Provider, Role: provision.RoleAdmin}},
+	}, linkLifetime)
 }
 
 // adopt adds the accounts of an existing database to the simulator, and returns the highest number in use.

@@ -239,6 +239,17 @@ func TestSTSIsDeactivatedInOurRegion(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"eu-west-1", "eu-west-1", "us-east-1"}, asked())
 	})
+	t.Run("our own identity", func(t *testing.T) {
+		t.Parallel()
+		cloud, sim, asked := setupRegions(t)
+		refused := off
+		refused.Operation, refused.Nth = "GetCallerIdentity", 1
+		sim.Inject(refused)
+		arn, err := cloud.OwnIdentity(t.Context())
+		require.NoError(t, err)
+		require.Regexp(t, `^arn:aws:(iam|sts)::[0-9]{12}:`, arn)
+		require.Equal(t, []string{"eu-west-1", "us-east-1"}, asked())
+	})
 	t.Run("everywhere", func(t *testing.T) {
 		t.Parallel()
 		cloud, sim := setup(t, nil)

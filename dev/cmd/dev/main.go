@@ -93,7 +93,11 @@ func run(ctx context.Context, o options, demo bool) (err error) {
 	if err != nil {
 		return err
 	}
-	printPlaces(s, client)
+	link, err := s.ConsoleLink(ctx, client)
+	if err != nil {
+		return err
+	}
+	printPlaces(s, client, link)
 	if demo {
 		if err := runDemo(ctx, s, client); err != nil || o.CI {
 			return err
@@ -134,12 +138,14 @@ func record(ctx context.Context, p *stack.Playground, folder string) error {
 	return err
 }
 
-func printPlaces(s *stack.Stack, client *stack.Client) {
+func printPlaces(s *stack.Stack, client *stack.Client, link string) {
 	webUI := s.WebUI
 	if webUI == "" {
 		webUI = "(that of your Temporal server)"
 	}
 	fmt.Printf(`
+  console        %[8]s
+                 (signs you in once; later, paste the API key)
   API            %[1]s          reference: %[1]s/docs
   Web UI         %[2]s
   simulated AWS  %[3]s/_sim/accounts
@@ -153,5 +159,5 @@ Try it:
     "id":"my-1","marketplace":"%[7]s","environment":"production","order_mode":"new_account",
     "iam_user_name":"customer","aws_contact_name":"Jane Roe","aws_account_alias":"my-first-alias"}'
   curl -s %[1]s/v1/orders/my-1 -H 'Authorization: Bearer %[6]s'
-`, s.API, webUI, s.AWSAdmin, s.Database, s.Dir, client.Key, stack.NewReports)
+`, s.API, webUI, s.AWSAdmin, s.Database, s.Dir, client.Key, stack.NewReports, link)
 }
