@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
@@ -288,8 +289,11 @@ func (w *walk) otherMarketplace(op *operation, how walked) {
 	const who = "a key of another marketplace"
 	nothing := map[string]string{}
 	for name, id := range w.shared {
-		if nothing[name] = "nothing-" + name; accountIDPattern.MatchString(id) {
+		switch nothing[name] = "nothing-" + name; {
+		case accountIDPattern.MatchString(id):
 			nothing[name] = "777777777777"
+		case uuid.Validate(id) == nil:
+			nothing[name] = uuid.NewSHA1(uuid.Nil, []byte(name)).String()
 		}
 	}
 	elsewhere := strings.NewReplacer("nordic", "nowhere")
