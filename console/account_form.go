@@ -19,9 +19,6 @@ type accountFormData struct {
 	Conflict []change
 }
 
-// editable reports whether the state of an account allows to edit it.
-func editable(a openapi.Account) bool { return in(provision.AccountReady, provision.AccountInvalid)(a) }
-
 // accountFields are the fields of an account that can be edited, with their labels.
 var accountFields = []struct{ name, label string }{
 	{"name", "Name"}, {"model", "Model"}, {"root_email", "Root e-mail"}, {"role_arn", "Role"},

@@ -89,25 +89,31 @@ func accounts(p *page) error {
 
 // accountFilter reads the filter of accounts from the address. Its parameters are those of the API; pool stands for two of them.
 func (p *page) accountFilter() *openapi.ListAccountsParams {
-	filter := &openapi.ListAccountsParams{Limit: new(listLimit), Cursor: p.cursor()}
-	marketplace, environment := splitPool(p.Query("pool"))
+	of := accountFilterOf(p.r.URL.Query())
+	return &openapi.ListAccountsParams{Status: of.Status, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model,
+		Search: of.Search, WaitingForVerification: of.WaitingForVerification, HasFinding: of.HasFinding, Limit: new(listLimit), Cursor: p.cursor()}
+}
+
+// accountFilterOf reads a filter of accounts from the query of an address of the list.
+func accountFilterOf(query url.Values) (filter openapi.AccountFilter) {
+	marketplace, environment := splitPool(query.Get("pool"))
 	if marketplace == "" {
-		marketplace, environment = p.Query("marketplace"), p.Query("environment")
+		marketplace, environment = query.Get("marketplace"), query.Get("environment")
 	}
-	filter.Marketplace, filter.Search = given(marketplace), given(p.Query("search"))
+	filter.Marketplace, filter.Search = given(marketplace), given(query.Get("search"))
 	if environment != "" {
 		filter.Environment = new(provision.Environment(environment))
 	}
-	if model := p.Query("model"); model != "" {
+	if model := query.Get("model"); model != "" {
 		filter.Model = new(provision.Model(model))
 	}
-	for _, text := range p.r.URL.Query()["status"] {
+	for _, text := range query["status"] {
 		if text != "" {
 			filter.Status = new(append(listed(filter.Status), provision.AccountStatus(text)))
 		}
 	}
 	for name, to := range map[string]**bool{"waiting_for_verification": &filter.WaitingForVerification, "has_finding": &filter.HasFinding} {
-		if text := p.Query(name); text != "" {
+		if text := query.Get(name); text != "" {
 			*to = new(text == "true")
 		}
 	}
