@@ -27,6 +27,7 @@ type accountsData struct {
 	Next   string
 	Any    bool // the provider has accounts, whatever the filter
 	Kept   []option
+	All    bool // all accounts that match are selected, not those of this page alone
 }
 
 // tab is a number of accounts that is a filter.
@@ -83,6 +84,7 @@ func accounts(p *page) error {
 	data.From = max(0, atoi(p.Query("from")))
 	data.Next = p.nextPage(found.NextCursor, "from", strconv.Itoa(data.From+len(found.Items)))
 	data.Any = len(found.Items) > 0 || counts.Err != nil || counts.Value.All > 0 || p.filtered()
+	data.All = p.Query("selected") == "all"
 	p.Live = "10"
 	return p.show("accounts", "Accounts", data)
 }
@@ -263,11 +265,23 @@ func atoi(text string) int {
 	return n
 }
 
+// accountQuery is the filter of the list in its address, without the place in the list.
+func (p *page) accountQuery() url.Values {
+	query := p.r.URL.Query()
+	for name := range query {
+		if !slices.Contains(accountParams, name) {
+			query.Del(name)
+		}
+	}
+	return query
+}
+
+// BatchFilter is the filter of the page, for a batch of all that match.
+func (accountsData) BatchFilter(p *page) string { return p.accountQuery().Encode() }
+
 // Export is the address of the file with the accounts of this page's filter.
 func (p *page) Export() string {
-	query := p.r.URL.Query()
-	query.Del("cursor")
-	query.Del("from")
+	query := p.accountQuery()
 	if len(query) == 0 {
 		return p.URL("accounts", "export")
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -186,4 +187,32 @@ func TestAVerbSurvivesTheEndOfASession(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, account.Status)
 	require.Equal(t, http.StatusSeeOther, b.post(path, again.fields(path)...).status)
+}
+
+func TestManyAccountsAreSelected(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, id := range []string{"111122220001", "111122220002", "111122220003"} {
+		w.Seed.Account(t, id, provision.AccountReady)
+	}
+	b := w.as(t, provision.RoleOperator)
+	const list, review = "/console/acme/accounts?pool=nordic%2Fproduction&status=ready", "/console/acme/batches/new"
+	page := b.page(list)
+	require.Equal(t, review, page.Find("form.card").AttrOr("action", ""))
+	require.Equal(t, 3, page.Find("input[name=id]").Length())
+	some := b.page(review + "?of=accounts&verb=invalidate&id=111122220001&id=111122220003")
+	require.Contains(t, some.words("main"), "1111 2222 0001")
+	require.NotContains(t, some.words("main"), "1111 2222 0002")
+
+	all, _ := page.Find(".bulk a.end").Attr("href")
+	selected := b.page(all)
+	filter := selected.Find("input[name=filter]").AttrOr("value", "")
+	require.Equal(t, "pool=nordic%2Fproduction&status=ready", filter)
+	require.Zero(t, selected.Find("input[name=id]").Length())
+	path := review + "?" + url.Values{"of": {"accounts"}, "verb": {"invalidate"}, "filter": {filter}}.Encode()
+	asked := b.page(path)
+	require.Equal(t, "3", asked.Find("input[name=count]").AttrOr("value", ""))
+	led := b.post(review, asked.fields(asked.Find("main form[method=post]").AttrOr("action", ""), "reason", "an abuse report")...)
+	require.Equal(t, http.StatusSeeOther, led.status, led.words("main"))
+	require.Contains(t, b.page(led.location).words("main"), "3")
 }

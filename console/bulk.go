@@ -136,6 +136,8 @@ func (p *page) targets(f *form, of provision.BatchTargets) (orders *openapi.Orde
 			State: of.State, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model, Search: of.Search,
 			CreatedAfter: of.CreatedAfter, EndedAfter: of.EndedAfter,
 		}}, nil, nil
+	case f.Values.Has("filter"):
+		return nil, &openapi.AccountTargets{Filter: new(accountFilterOf(filter))}, nil
 	}
 	return nil, nil, nil
 }
