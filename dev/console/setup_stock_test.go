@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// stockPages are the pages of the stock that stand still, by the name of their picture.
+// stockPages are pages of the stock, by the name of their picture.
 var stockPages = map[string]string{
 	"pools": "pools", "pool": "pools/nordic/production", "pool-edit": "pools/nordic/production/edit", "pool-new": "pools/new",
 	"protected": "pools/protected", "accounts": "accounts", "accounts-in-line": "accounts?pool=nordic%2Fproduction&status=ready",
