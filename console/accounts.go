@@ -78,7 +78,8 @@ func accounts(p *page) error {
 	if filter.Search != nil && filter.Cursor == nil && len(found.Items) == 1 {
 		return p.redirect(p.URL("accounts", found.Items[0].ID), "")
 	}
-	data := accountsData{Items: found.Items, Tabs: p.accountTabs(counts), Form: p.newForm(nil), InLine: p.inLine(stock.Value), Kept: p.keptFilter()}
+	data := accountsData{Items: found.Items, Tabs: p.accountTabs(counts), Form: p.newForm(nil), InLine: p.inLine(stock.Value),
+		Kept: p.keptFilter()}
 	data.Pools, data.Models = poolOptions(stock.Value), modelOptions(stock.Value)
 	data.Form.Values.Set("pool", poolValue(p.Query("marketplace"), p.Query("environment"), p.Query("pool")))
 	data.From = max(0, atoi(p.Query("from")))
@@ -93,7 +94,8 @@ func accounts(p *page) error {
 func (p *page) accountFilter() *openapi.ListAccountsParams {
 	of := accountFilterOf(p.r.URL.Query())
 	return &openapi.ListAccountsParams{Status: of.Status, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model,
-		Search: of.Search, WaitingForVerification: of.WaitingForVerification, HasFinding: of.HasFinding, Limit: new(listLimit), Cursor: p.cursor()}
+		Search: of.Search, WaitingForVerification: of.WaitingForVerification, HasFinding: of.HasFinding, Limit: new(listLimit),
+		Cursor: p.cursor()}
 }
 
 // accountFilterOf reads a filter of accounts from the query of an address of the list.
@@ -256,7 +258,8 @@ func accountNote(a openapi.Account) string {
 func exportAccounts(p *page) error {
 	f := p.accountFilter()
 	return p.download(p.API.ExportAccounts(p.ctx(), &openapi.ExportAccountsParams{Status: f.Status, Marketplace: f.Marketplace,
-		Environment: f.Environment, Model: f.Model, Search: f.Search, WaitingForVerification: f.WaitingForVerification, HasFinding: f.HasFinding}))
+		Environment: f.Environment, Model: f.Model, Search: f.Search, WaitingForVerification: f.WaitingForVerification,
+		HasFinding: f.HasFinding}))
 }
 
 // atoi reads a number; 0 if it is none.

@@ -43,10 +43,10 @@ func bulkVerbOf(verb provision.BatchVerb) (bulkVerb, bool) {
 			return bulkVerb{v.Verb, v.Verb, v.Danger, v.Does}, true
 		}
 	case provision.BatchAccounts:
-		i := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.path == verb.Action() })
+		i := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.Path == verb.Action() })
 		if i >= 0 {
 			v := accountVerbs[i]
-			return bulkVerb{v.title, v.title, v.danger, []string{v.what}}, true
+			return bulkVerb{v.Title, v.Title, v.Danger, []string{v.What}}, true
 		}
 	}
 	return bulkVerb{}, false

@@ -55,7 +55,8 @@ func (b *tab) tabTo(name string) {
 	b.t.Helper()
 	for range 80 {
 		b.do(chromedp.KeyEvent("\t"))
-		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(document.activeElement.textContent || "").trim() + "|" + (document.activeElement.name || "")`))
+		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
+			`(document.activeElement.textContent || "").trim() + "|" + (document.activeElement.name || "")`))
 		require.NoError(b.t, err)
 		if at == name+"|" || at == "|"+name {
 			return
