@@ -38,6 +38,8 @@ var functions = template.FuncMap{
 	"icon":           icon,
 	"importStatus":   importStatus,
 	"isCallback":     isCallback,
+	"isOfOrder":      isOfOrder,
+	"pathOf":         pathOf,
 	"keyEvent":       keyEvent,
 	"lastAnswer":     lastAnswer,
 	"number":         number,

@@ -127,14 +127,14 @@ func (p *page) noReason(f *form, title string, data connectionReview) error {
 
 func (v webhookVerb) data(p *page, w openapi.Webhook, f *form) connectionReview {
 	return connectionReview{
-		Heading: v.title, Name: w.URL, Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
+		Heading: v.title, Name: host(w.URL), Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
 		Does: v.does, Form: f, Button: v.button, Danger: v.danger, Reason: v.reason, Since: v.since,
 	}
 }
 
 // webhookFacts is what a person should know before doing something to a webhook.
 func (p *page) webhookFacts(w openapi.Webhook) []fact {
-	facts := []fact{{"Events", eventsOf(w.EventTypes)}, {"Messages that wait", queueLength(w.Queue)}}
+	facts := []fact{{"URL", w.URL}, {"Events", eventsOf(w.EventTypes)}, {"Waiting", queueLength(w.Queue)}}
 	if w.LastAttempt != nil {
 		facts = append(facts, fact{"Last attempt", p.Time(w.LastAttempt.At)})
 	}
@@ -166,7 +166,7 @@ var secretDoes = []string{
 
 func (p *page) webhookSecretReview(w openapi.Webhook, f *form) connectionReview {
 	return connectionReview{
-		Heading: "Replace the secret", Name: w.URL, Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
+		Heading: "Replace the secret", Name: host(w.URL), Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
 		Does: secretDoes, Form: f, Button: "Replace the secret", Overlaps: secretOverlaps,
 	}
 }
@@ -247,7 +247,7 @@ func (p *page) callbackReview(f *form) (connectionReview, error) {
 	}
 	if !now.Exists {
 		data.Heading, data.Button, data.Overlaps = "Make the callback secret", "Make the secret", nil
-		data.Facts = []fact{{"Messages that wait", number(now.Held)}}
+		data.Facts = []fact{{"Waiting", plural(now.Held, "message", "messages")}}
 		data.Does = []string{
 			"Messages to the callback_url of orders are signed with this secret. It is shown once, on the next page.",
 			"Messages that wait for it are sent at once: give it to the receivers as soon as you have it.",

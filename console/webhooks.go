@@ -193,6 +193,15 @@ func host(text string) string {
 	return text
 }
 
+// pathOf returns what follows the host in a URL.
+func pathOf(text string) string {
+	_, rest, _ := strings.Cut(text, host(text))
+	return rest
+}
+
+// isOfOrder reports whether events of that type are about orders.
+func isOfOrder(eventType string) bool { return strings.HasPrefix(eventType, "order.") }
+
 // eventsOf says in a line which events a webhook receives.
 func eventsOf(types []string) string {
 	if len(types) == 0 {

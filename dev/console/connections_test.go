@@ -43,10 +43,10 @@ func TestConnectionsLook(t *testing.T) {
 	}
 	b := s.open(t, desk)
 	b.signIn(provision.RoleAdmin)
-	for name, path := range pages {
-		b.visit("/console/acme/" + path)
-		for _, v := range views {
-			b.look(v)
+	for _, v := range views {
+		b.look(v)
+		for name, path := range pages {
+			b.visit("/console/acme/" + path)
 			b.until(`document.documentElement.scrollWidth <= innerWidth`) // nothing is wider than the page
 			b.keep(name + "-" + v.name)
 		}
