@@ -41,10 +41,9 @@ func TestConnectionsLook(t *testing.T) {
 	if os.Getenv("CONSOLE_PICTURES") != "" {
 		views = append(views, deskDark, phoneDark)
 	}
-	b := s.open(t, desk)
-	b.signIn(provision.RoleAdmin)
 	for _, v := range views {
-		b.look(v)
+		b := s.open(t, v)
+		b.signIn(provision.RoleAdmin)
 		for name, path := range pages {
 			b.visit("/console/acme/" + path)
 			b.until(`document.documentElement.scrollWidth <= innerWidth`) // nothing is wider than the page
