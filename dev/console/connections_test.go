@@ -58,7 +58,9 @@ func TestAKeyIsShownOnce(t *testing.T) {
 	b := s.open(t, phone)
 	b.signIn(provision.RoleAdmin)
 	b.visit("/console/acme/keys/new")
-	hidden := func(selector string) string { return `document.querySelector("` + selector + `").offsetParent === null` }
+	hidden := func(selector string) string {
+		return `document.querySelector("` + selector + `").offsetParent === null`
+	}
 	b.until(hidden(".of-marketplace") + " && " + hidden(".of-day"))
 	b.do(chromedp.Focus("#f-name"), chromedp.KeyEvent("nordic store"+kb.Tab+kb.ArrowDown+kb.ArrowDown)) // operator, admin, marketplace
 	b.until(`document.querySelector("[name=role][value=marketplace]").checked && !(` + hidden(".of-marketplace") + `)`)
