@@ -127,7 +127,9 @@ func (c *console) routes() http.Handler {
 
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
-	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+	orderRoutes(with)
+	filterRoutes(with)
+	batchRoutes(with)
 
 	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
 	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)
@@ -160,6 +162,15 @@ func (c *console) routes() http.Handler {
 
 	webhookRoutes(with)
 	keyRoutes(with)
+	with(provision.ScopeOrdersWrite, "GET /{provider}/orders/new", newOrder)
+	with(provision.ScopeOrdersWrite, "POST /{provider}/orders/new", placeOrder)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history", history)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history/export", exportHistory)
+	with(provision.ScopeHealthRead, "GET /{provider}/health", health)
+	with("", "GET /{provider}/settings", settings)
+	with("", "POST /{provider}/settings", saveSettings)
+	with(provision.ScopeKeysWrite, "GET /{provider}/settings/end-sessions", endSessionsPage)
+	with(provision.ScopeKeysWrite, "POST /{provider}/settings/end-sessions", endSessions)
 	return c.secure(c.mux)
 }
 
