@@ -110,7 +110,9 @@ func keyEvent(code *string) string {
 
 // keyFacts is what a person should know before a key is replaced or revoked.
 func (p *page) keyFacts(k openapi.APIKey) []fact {
-	facts := []fact{{"Key id", k.ID}, {"Role", string(k.Role)}, {"Last used", p.TimeOr(k.LastUsedAt, "never")}, {"Ends", p.TimeOr(k.ExpiresAt, "never")}}
+	facts := []fact{
+		{"Key id", k.ID}, {"Role", string(k.Role)}, {"Last used", p.TimeOr(k.LastUsedAt, "never")}, {"Ends", p.TimeOr(k.ExpiresAt, "never")},
+	}
 	if p.Own(k.ID) {
 		facts = append(facts, fact{"Mind", "You are signed in with this key. When it ends, so does your session."})
 	}
@@ -175,7 +177,8 @@ const keyNote = "Keep it in a secret store. Programs send it as Authorization: B
 
 // spentKey says which key an earlier form made.
 func (p *page) spentKey(earlier *openapi.EarlierRequest) spentData {
-	return spentData{At: earlier.At, Name: "API key " + earlier.ID, URL: p.URL("keys", earlier.ID), Replace: p.URL("keys", earlier.ID, "rotate")}
+	return spentData{At: earlier.At, Name: "API key " + earlier.ID, URL: p.URL("keys", earlier.ID),
+		Replace: p.URL("keys", earlier.ID, "rotate")}
 }
 
 func (p *page) revocationReview(k openapi.APIKey, f *form) connectionReview {

@@ -24,8 +24,8 @@ var eventFamilies = []eventFamily{
 		{"order.action_required", "asks a question"}, {"order.compensating", "being undone"}, {"order.completed", "completed"},
 		{"order.failed", "failed"}, {"order.cancelled", "cancelled"}, {"order.password_issued", "a new password was set"}}},
 	{"stock.*", "Stock alerts", []option{
-		{"stock.low", "few accounts are Ready"}, {"stock.empty", "none is Ready, or an order waits"}, {"stock.reminder", "an alert is still open"},
-		{"stock.acknowledged", "someone takes care of it"}, {"stock.restocked", "an alert has closed"}}},
+		{"stock.low", "few accounts are Ready"}, {"stock.empty", "none is Ready, or an order waits"},
+		{"stock.reminder", "an alert is still open"}, {"stock.acknowledged", "someone takes care of it"}, {"stock.restocked", "an alert has closed"}}},
 	{"pool.*", "Pools", []option{
 		{"pool.verification_suspended", "verification fails for many accounts"}, {"pool.verification_resumed", "verification works again"},
 		{"pool.claims_suspended", "orders get no account"}, {"pool.claims_resumed", "orders get accounts again"}}},

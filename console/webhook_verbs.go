@@ -50,7 +50,8 @@ var webhookVerbs = []webhookVerb{
 			"To pause it instead, disable it.",
 		},
 		do: func(p *page, w openapi.Webhook, f *form) error {
-			return done(p.API.DeleteWebhook(p.ctx(), w.ID, &openapi.DeleteWebhookParams{IfMatch: f.optional("version"), Reason: f.optional("reason")}))
+			return done(p.API.DeleteWebhook(p.ctx(), w.ID,
+				&openapi.DeleteWebhookParams{IfMatch: f.optional("version"), Reason: f.optional("reason")}))
 		},
 	},
 }
@@ -265,7 +266,8 @@ func rotateCallbackSecret(p *page) error {
 	made, err := read[openapi.WebhookSecret](p.API.RotateCallbackSecret(p.ctx(),
 		&openapi.RotateCallbackSecretParams{IdempotencyKey: f.optional(onceField)}, openapi.SecretRotation{OverlapSeconds: f.overlap()}))
 	if earlier := madeEarlier(err); earlier != nil {
-		return p.showSpent(spentData{At: earlier.At, Name: "the callback secret", URL: p.URL("webhooks"), Replace: p.URL("webhooks", "callback-secret")})
+		return p.showSpent(spentData{At: earlier.At, Name: "the callback secret", URL: p.URL("webhooks"),
+			Replace: p.URL("webhooks", "callback-secret")})
 	}
 	if err != nil && f.refuseOnce(err) {
 		data, err := p.callbackReview(f)
