@@ -39,7 +39,8 @@ func keys(p *page) error {
 		err   error
 	)
 	load(&parts, &data.Roles, func() (*http.Response, error) { return p.API.ListRoles(p.ctx()) })
-	data.Found, err = read[openapi.APIKeyPage](p.API.ListAPIKeys(p.ctx(), &openapi.ListAPIKeysParams{Limit: new(listLimit), Cursor: p.cursor()}))
+	data.Found, err = read[openapi.APIKeyPage](p.API.ListAPIKeys(p.ctx(),
+		&openapi.ListAPIKeysParams{Limit: new(listLimit), Cursor: p.cursor()}))
 	_ = parts.Wait() // each part has its own error
 	if err != nil {
 		return err

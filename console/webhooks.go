@@ -52,7 +52,8 @@ func webhooks(p *page) error {
 		err   error
 	)
 	load(&parts, &data.Callbacks, func() (*http.Response, error) { return p.API.GetCallbackSecret(p.ctx()) })
-	data.Found, err = read[openapi.WebhookPage](p.API.ListWebhooks(p.ctx(), &openapi.ListWebhooksParams{Limit: new(listLimit), Cursor: p.cursor()}))
+	data.Found, err = read[openapi.WebhookPage](p.API.ListWebhooks(p.ctx(),
+		&openapi.ListWebhooksParams{Limit: new(listLimit), Cursor: p.cursor()}))
 	_ = parts.Wait() // each part has its own error
 	if err != nil {
 		return err

@@ -16,7 +16,8 @@ import (
 func TestConnectionsLook(t *testing.T) {
 	s := setup(t)
 	good := s.Seed.Webhook(t, "https://market.example/hooks/aws", "order.*")
-	bad := s.Seed.Webhook(t, "https://erp.market.example/a/long/path/of/a/receiver/that/has/a/token/3f0c77d29ab14e0e8d5c", "order.completed", "stock.*")
+	const long = "https://erp.market.example/a/long/path/of/a/receiver/that/has/a/token/3f0c77d29ab14e0e8d5c"
+	bad := s.Seed.Webhook(t, long, "order.completed", "stock.*")
 	off := s.Seed.Webhook(t, "https://old.market.example/hooks")
 	s.Seed.Order(t, "MP-2026-000117", provision.Failed)
 	s.Seed.Order(t, "MP-2026-000118", provision.Completed)
@@ -32,10 +33,12 @@ func TestConnectionsLook(t *testing.T) {
 	s.Call(t, "POST", "/v1/api-keys/"+key+"/revoke", `{"reason":"The laptop was lost"}`)
 
 	pages := map[string]string{
-		"webhooks": "webhooks", "webhook": "webhooks/" + bad.ID, "webhook-off": "webhooks/" + off.ID, "delivery": "webhooks/" + bad.ID + "/deliveries/" + message,
+		"webhooks": "webhooks", "webhook": "webhooks/" + bad.ID, "webhook-off": "webhooks/" + off.ID,
+		"delivery":    "webhooks/" + bad.ID + "/deliveries/" + message,
 		"webhook-new": "webhooks/new", "webhook-edit": "webhooks/" + bad.ID + "/edit", "webhook-delete": "webhooks/" + bad.ID + "/delete",
-		"webhook-secret": "webhooks/" + bad.ID + "/secret", "webhook-replay": "webhooks/" + bad.ID + "/replay", "callback-secret": "webhooks/callback-secret",
-		"keys": "keys", "key": "keys/" + key, "key-new": "keys/new",
+		"webhook-secret": "webhooks/" + bad.ID + "/secret", "webhook-replay": "webhooks/" + bad.ID + "/replay",
+		"callback-secret": "webhooks/callback-secret",
+		"keys":            "keys", "key": "keys/" + key, "key-new": "keys/new",
 	}
 	views := []view{desk, phone}
 	if os.Getenv("CONSOLE_PICTURES") != "" {
