@@ -155,9 +155,19 @@ func refuseOrder(f *form, err error) bool {
 // orderFields are the fields of the form whose names differ from those of the API.
 var orderFields = map[string]string{"id": "order_id", "marketplace": "pool", "environment": "pool", "customer": "customer.id"}
 
+// orderLabels are the labels of the form's fields.
+var orderLabels = map[string]string{
+	"order_id": "Order id", "account_model": "Model", "customer.id": "Customer id", "customer.name": "Customer name",
+	"use_existing_cur": "Use Existing CUR", "existing_cur_kind": "Which report", "iam_user_name": "IAM User Name",
+	"aws_account_alias": "AWS Account Alias", "aws_contact_name": "AWS Contact Name", "aws_alternate_contact": "AWS Alternate Contact",
+	"aws_alternate_contact.name": "AWS Alternate Contact Name", "aws_alternate_contact.email": "AWS Alternate Contact Email",
+	"aws_alternate_contact.phone": "AWS Alternate Contact Phone", "aws_alternate_contact.title": "AWS Alternate Contact Title",
+}
+
 // orderRefused shows the form again with everything that is wrong with it.
 func (p *page) orderRefused(data orderFormData) error {
 	f := data.Form
+	f.Labels = orderLabels
 	if f.Status == 0 || f.Status == http.StatusUnprocessableEntity { // the API does not count what only the form knows
 		f.Status, f.Refused = http.StatusUnprocessableEntity, plural(len(f.Listed), "field is invalid", "fields are invalid")
 	}
