@@ -51,6 +51,11 @@ type Workflows interface {
 	StartImport(ctx context.Context, key provision.ImportKey) error
 	// ImportKept informs the workflow of an import that its file is stored. It is a hint: the workflow looks for the file itself.
 	ImportKept(ctx context.Context, key provision.ImportKey) error
+	// StartBatch starts the workflow of a batch that is about to be kept, unless it runs. Errors wrap provision.ErrUnavailable when it is not
+	// known whether it was started.
+	StartBatch(ctx context.Context, key provision.BatchKey) error
+	// BatchKept informs the workflow of a batch that it is stored. It is a hint: the workflow looks for the batch itself.
+	BatchKept(ctx context.Context, key provision.BatchKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }

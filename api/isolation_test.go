@@ -68,6 +68,10 @@ func (w *recordingWorkflows) StartImport(context.Context, provision.ImportKey) e
 
 func (w *recordingWorkflows) ImportKept(context.Context, provision.ImportKey) error { return nil }
 
+func (w *recordingWorkflows) StartBatch(context.Context, provision.BatchKey) error { return nil }
+
+func (w *recordingWorkflows) BatchKept(context.Context, provision.BatchKey) error { return nil }
+
 func (w *recordingWorkflows) VerifyDue(context.Context) error { return nil }
 
 func (w *recordingWorkflows) RemoveLeftovers(context.Context, provision.LeftoverRemoval) error {
@@ -299,7 +303,7 @@ func (w *walk) otherMarketplace(op *operation, how walked) {
 	for _, r := range requests {
 		w.told.keys = nil
 		answer := w.call(op, how, w.sibling, r[0], r[1], w.shared)
-		w.leaks(op, answer, who, r[0]+how.target(op)+r[1])
+		w.leaks(op, answer, who, r[0]+how.target(op)+r[1]+how.own)
 		if !op.allows(provision.RoleMarketplace) {
 			w.refused(op, answer, who)
 			continue

@@ -158,6 +158,8 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockWrite, "GET /{provider}/alerts/{alert}/acknowledge", acknowledgePage)
 	with(provision.ScopeStockWrite, "POST /{provider}/alerts/{alert}/acknowledge", acknowledgeAlert)
 
+	webhookRoutes(with)
+	keyRoutes(with)
 	with(provision.ScopeOrdersWrite, "GET /{provider}/orders/new", newOrder)
 	with(provision.ScopeOrdersWrite, "POST /{provider}/orders/new", placeOrder)
 	with(provision.ScopeAccountsRead, "GET /{provider}/history", history)
