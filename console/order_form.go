@@ -41,7 +41,7 @@ const (
 // madeHere begins the ids that the form makes.
 const madeHere = "QM-"
 
-// newOrder answers GET /{provider}/orders/new with an empty form. The id of the order is made with the form: whoever sends the form
+// newOrder answers GET /{provider}/orders/new with an empty form. The id of the order is made with the form: anyone who sends the form
 // twice buys once.
 func newOrder(p *page) error {
 	offer, err := read[openapi.OrderForm](p.API.GetOrderForm(p.ctx()))
