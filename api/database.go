@@ -36,8 +36,8 @@ type Database struct {
 func (d Database) complete() bool {
 	return d.Accounts != nil && d.APIKeys != nil && d.Batches != nil && d.Deliveries != nil && d.Events != nil &&
 		d.History != nil && d.IdempotencyKeys != nil && d.Imports != nil && d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
-		d.Passwords != nil && d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.SavedFilters != nil && d.Sessions != nil && d.Stock != nil &&
-		d.Webhooks != nil && d.Ping != nil
+		d.Passwords != nil && d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.SavedFilters != nil &&
+		d.Sessions != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
 
 // Orders are the rows of the orders.

@@ -127,7 +127,9 @@ func (c *console) routes() http.Handler {
 
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
-	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+	orderRoutes(with)
+	filterRoutes(with)
+	batchRoutes(with)
 
 	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
 	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)

@@ -31,6 +31,7 @@ type page struct {
 	Now     time.Time
 	Said    string     // a sentence about what the last form did
 	Live    string     // how the page keeps up: empty (it stands still), "events", or a number of seconds
+	Order   string     // the order whose events alone the page follows; empty: all events
 	Data    any        // what the page itself shows
 	kept    url.Values // what a form had before a sign-in interrupted it
 

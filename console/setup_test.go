@@ -59,6 +59,8 @@ type browser struct {
 	t    *testing.T
 	w    *testConsole
 	http *http.Client
+
+	headers map[string]string // of all requests
 }
 
 // visitor returns a browser in which no one is signed in.
@@ -135,6 +137,9 @@ func (b *browser) request(path string, fields ...string) *http.Request {
 
 func (b *browser) do(r *http.Request) answer {
 	b.t.Helper()
+	for name, value := range b.headers {
+		r.Header.Set(name, value)
+	}
 	got, err := b.http.Do(r)
 	require.NoError(b.t, err)
 	defer func() { _ = got.Body.Close() }()
