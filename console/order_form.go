@@ -334,7 +334,8 @@ func stockOf(offer openapi.OrderForm, f *form) stockNote {
 	place := number(pool.OrdersWaiting + 1)
 	switch {
 	case pool.Suspended:
-		return stockNote{status{"Suspended", "bad", "bad"}, "Orders get no account of this pool at present. This order waits as number " + place + "."}
+		return stockNote{status{"Suspended", "bad", "bad"},
+			"Orders get no account of this pool at present. This order waits as number " + place + "."}
 	case ready == 0:
 		return stockNote{status{"None Ready", "wait", "calm"}, "This order waits as number " + place + ", and goes on when accounts are added."}
 	}
@@ -369,5 +370,7 @@ func (d orderFormData) Models() []option {
 
 // ReportKinds are the kinds of existing reports to choose from.
 func (orderFormData) ReportKinds() []option {
-	return []option{{"", "the only one"}, {string(provision.LegacyCUR), "Cost and Usage Report (legacy)"}, {string(provision.DataExport), "Data Export"}}
+	return []option{
+		{"", "the only one"}, {string(provision.LegacyCUR), "Cost and Usage Report (legacy)"}, {string(provision.DataExport), "Data Export"},
+	}
 }
