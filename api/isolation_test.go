@@ -303,7 +303,7 @@ func (w *walk) otherMarketplace(op *operation, how walked) {
 	for _, r := range requests {
 		w.told.keys = nil
 		answer := w.call(op, how, w.sibling, r[0], r[1], w.shared)
-		w.leaks(op, answer, who, r[0]+how.target(op)+r[1])
+		w.leaks(op, answer, who, r[0]+how.target(op)+r[1]+how.own)
 		if !op.allows(provision.RoleMarketplace) {
 			w.refused(op, answer, who)
 			continue

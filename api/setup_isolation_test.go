@@ -26,6 +26,7 @@ type walked struct {
 	stream  bool     // it answers for as long as the caller listens
 	free    bool     // what the path names is the caller's to choose: another provider may have one of that name too
 
+	own  string            // what every key of acme is shown
 	path map[string]string // fixtures of parameters that mean something else here than elsewhere
 }
 
@@ -118,7 +119,7 @@ func walkTable() map[string]walked {
 		"listDeliveries":       {queries: []string{"limit=1", "state=pending"}},
 		"getDelivery":          {},
 		"resendDelivery":       {},
-		"getMe":                {},
+		"getMe":                {own: "acme"},
 		"listSessions":         {},
 		"endSessions":          {body: reason},
 		"getCallbackSecret":    {},

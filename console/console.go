@@ -159,6 +159,9 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockRead, "GET /{provider}/alerts", alerts)
 	with(provision.ScopeStockWrite, "GET /{provider}/alerts/{alert}/acknowledge", acknowledgePage)
 	with(provision.ScopeStockWrite, "POST /{provider}/alerts/{alert}/acknowledge", acknowledgeAlert)
+
+	webhookRoutes(with)
+	keyRoutes(with)
 	return c.secure(c.mux)
 }
 

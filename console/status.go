@@ -228,3 +228,64 @@ func thingStatus(of provision.BatchTargets, state string) status {
 	}
 	return accountStatus(provision.AccountStatus(state))
 }
+
+// byDeliveries is the actor of the service itself, which disables webhooks that are not accepted.
+const byDeliveries = "deliveries"
+
+// webhookStatus says whether the messages of a webhook arrive.
+func webhookStatus(w openapi.Webhook) status {
+	switch {
+	case !w.Enabled && w.DisabledBy != nil && *w.DisabledBy == byDeliveries:
+		return status{"Off, not accepted", "ask", "ask"}
+	case !w.Enabled:
+		return status{"Off", "off", "calm"}
+	case w.FailingSince != nil:
+		return status{"Failing", "bad", "bad"}
+	case w.LastAttempt != nil:
+		return status{"Arriving", "good", "good"}
+	case w.Queue.Count > 0:
+		return status{"Waiting", "wait", "calm"}
+	}
+	return status{"Nothing sent yet", "quiet", "calm"}
+}
+
+// deliveryStatuses are the states of messages.
+var deliveryStatuses = map[provision.DeliveryState]status{
+	provision.DeliveryPending:   {"Waiting", "wait", "calm"},
+	provision.DeliveryDelivered: {"Delivered", "good", "good"},
+	provision.DeliveryFailed:    {"Failed", "bad", "bad"},
+}
+
+// deliveryStatus returns how a state of a message is shown.
+func deliveryStatus(state provision.DeliveryState) status {
+	if known, ok := deliveryStatuses[state]; ok {
+		return known
+	}
+	return status{string(state), "quiet", "calm"}
+}
+
+// callbackStatus says whether callbacks of orders can be sent.
+func callbackStatus(secret openapi.CallbackSecret) status {
+	switch {
+	case secret.Exists:
+		return status{"Signed", "good", "good"}
+	case secret.Held > 0:
+		return status{"Messages wait", "ask", "ask"}
+	}
+	return status{"No secret yet", "open", "calm"}
+}
+
+// KeyStatus says whether an API key works, and whether it soon does not.
+func (p *page) KeyStatus(k openapi.APIKey) status {
+	switch {
+	case k.RevokedAt != nil:
+		return status{"Revoked", "off", "calm"}
+	case !p.Works(k):
+		return status{"Expired", "off", "calm"}
+	case k.ReplacedBy != nil:
+		return status{"Replaced", "undo", "calm"}
+	case k.ExpiresAt != nil && k.ExpiresAt.Sub(p.Now) < provision.KeyExpiresSoon:
+		return status{"Ends soon", "ask", "ask"}
+	}
+	return status{"Active", "good", "good"}
+}
