@@ -64,6 +64,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
 	v1(http.MethodGet, "/v1/orders", op.ListOrders)
 	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
+	v1(http.MethodGet, "/v1/order-form", op.GetOrderForm)
 	v1(http.MethodGet, "/v1/order-counts", op.CountOrders)
 	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
 	v1(http.MethodGet, "/v1/orders/:order_id/history", op.ListOrderHistory)

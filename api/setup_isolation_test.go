@@ -59,6 +59,7 @@ func walkTable() map[string]walked {
 		"tickManualStep": {body: `{"done":true,"reason":"because"}`, path: map[string]string{"order_id": "completed_order"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrderForm":     {},
 		"getOrder":         {},
 		"listOrderHistory": {queries: []string{"limit=1"}},
 		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},

@@ -162,6 +162,15 @@ func (c *console) routes() http.Handler {
 
 	webhookRoutes(with)
 	keyRoutes(with)
+	with(provision.ScopeOrdersWrite, "GET /{provider}/orders/new", newOrder)
+	with(provision.ScopeOrdersWrite, "POST /{provider}/orders/new", placeOrder)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history", history)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history/export", exportHistory)
+	with(provision.ScopeHealthRead, "GET /{provider}/health", health)
+	with("", "GET /{provider}/settings", settings)
+	with("", "POST /{provider}/settings", saveSettings)
+	with(provision.ScopeKeysWrite, "GET /{provider}/settings/end-sessions", endSessionsPage)
+	with(provision.ScopeKeysWrite, "POST /{provider}/settings/end-sessions", endSessions)
 	return c.secure(c.mux)
 }
 

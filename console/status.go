@@ -190,45 +190,6 @@ func importStatus(of openapi.AccountImport) status {
 	return status{"Completed", "good", "good"}
 }
 
-// batchOutcomes are what became of the rows of batches.
-var batchOutcomes = map[provision.BatchOutcome]status{
-	provision.RowWaiting: {"Waiting", "wait", "calm"},
-	provision.RowDone:    {"Done", "good", "good"},
-	provision.RowRefused: {"Refused", "off", "ask"},
-	provision.RowFailed:  {"Failed", "bad", "bad"},
-}
-
-// batchOutcome returns how the outcome of a row is shown.
-func batchOutcome(of provision.BatchOutcome) status {
-	if known, ok := batchOutcomes[of]; ok {
-		return known
-	}
-	return status{string(of), "quiet", "calm"}
-}
-
-// batchStates are the states of batches.
-var batchStates = map[provision.BatchState]status{
-	provision.BatchRunning:   {"Running", "go", "go turn"},
-	provision.BatchCompleted: {"Completed", "good", "good"},
-	provision.BatchStopped:   {"Stopped", "off", "calm"},
-}
-
-// batchState returns how the state of a batch is shown.
-func batchState(of provision.BatchState) status {
-	if known, ok := batchStates[of]; ok {
-		return known
-	}
-	return status{string(of), "quiet", "calm"}
-}
-
-// thingStatus returns how the state of an order, or the status of an account, is shown.
-func thingStatus(of provision.BatchTargets, state string) status {
-	if of == provision.BatchOrders {
-		return orderStatus(provision.OrderState(state))
-	}
-	return accountStatus(provision.AccountStatus(state))
-}
-
 // byDeliveries is the actor of the service itself, which disables webhooks that are not accepted.
 const byDeliveries = "deliveries"
 
@@ -288,4 +249,43 @@ func (p *page) KeyStatus(k openapi.APIKey) status {
 		return status{"Ends soon", "ask", "ask"}
 	}
 	return status{"Active", "good", "good"}
+}
+
+// batchOutcomes are what became of the rows of batches.
+var batchOutcomes = map[provision.BatchOutcome]status{
+	provision.RowWaiting: {"Waiting", "wait", "calm"},
+	provision.RowDone:    {"Done", "good", "good"},
+	provision.RowRefused: {"Refused", "off", "ask"},
+	provision.RowFailed:  {"Failed", "bad", "bad"},
+}
+
+// batchOutcome returns how the outcome of a row is shown.
+func batchOutcome(of provision.BatchOutcome) status {
+	if known, ok := batchOutcomes[of]; ok {
+		return known
+	}
+	return status{string(of), "quiet", "calm"}
+}
+
+// batchStates are the states of batches.
+var batchStates = map[provision.BatchState]status{
+	provision.BatchRunning:   {"Running", "go", "go turn"},
+	provision.BatchCompleted: {"Completed", "good", "good"},
+	provision.BatchStopped:   {"Stopped", "off", "calm"},
+}
+
+// batchState returns how the state of a batch is shown.
+func batchState(of provision.BatchState) status {
+	if known, ok := batchStates[of]; ok {
+		return known
+	}
+	return status{string(of), "quiet", "calm"}
+}
+
+// thingStatus returns how the state of an order, or the status of an account, is shown.
+func thingStatus(of provision.BatchTargets, state string) status {
+	if of == provision.BatchOrders {
+		return orderStatus(provision.OrderState(state))
+	}
+	return accountStatus(provision.AccountStatus(state))
 }

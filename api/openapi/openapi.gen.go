@@ -2044,6 +2044,50 @@ type OrderFilter struct {
 	State *[]OrderState `json:"state,omitempty"`
 }
 
+// OrderForm What can be ordered.
+type OrderForm struct {
+	// Models The account models. An order need not name one; it then takes the oldest account of any model.
+	Models []OrderFormModel `json:"models"`
+
+	// Pools The pools, by marketplace and environment.
+	Pools []OrderFormPool `json:"pools"`
+}
+
+// OrderFormModel An account model of the AWS Solution Provider Program.
+type OrderFormModel struct {
+	// CustomerOwnsRoot true: the customer receives the root user, and the result of the order has instructions for it.
+	CustomerOwnsRoot bool `json:"customer_owns_root"`
+
+	// ID The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
+	ID AccountModel `json:"id"`
+
+	// Title Its name.
+	Title string `json:"title"`
+}
+
+// OrderFormPool A pool that orders can take accounts of.
+type OrderFormPool struct {
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment Environment `json:"environment"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// OrdersWaiting Orders that wait for an account of this pool.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready Accounts that orders can take.
+	Ready int `json:"ready"`
+
+	// ReadyByModel The same, by account model. A model that is missing has none.
+	ReadyByModel map[string]int `json:"ready_by_model"`
+
+	// Suspended true: orders get no account until accounts of the pool can be opened again.
+	Suspended bool `json:"suspended"`
+}
+
 // OrderHistoryEntry Something that happened to an order.
 type OrderHistoryEntry struct {
 	// Actor Who did it: an API key, the order's own workflow, the reconciler, or a user of the command line.
@@ -4566,6 +4610,15 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 	CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetOrderForm Read what can be ordered
+	//
+	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+	// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+	// that already wait in its pool.
+	//
+	// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+	GetOrderForm(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListOrders List orders, newest first
 	//
 	// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
@@ -6456,6 +6509,25 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 // Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 func (c *Client) CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCountOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOrderForm Read what can be ordered
+//
+// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+// that already wait in its pool.
+//
+// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+func (c *Client) GetOrderForm(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrderFormRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -10447,6 +10519,33 @@ func NewCountOrdersRequest(server string, params *CountOrdersParams) (*http.Requ
 	return req, nil
 }
 
+// NewGetOrderFormRequest constructs an http.Request for the GetOrderForm method
+func NewGetOrderFormRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/order-form")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListOrdersRequest constructs an http.Request for the ListOrders method
 func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Request, error) {
 	var err error
@@ -13573,6 +13672,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 	CountOrdersWithResponse(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*CountOrdersResponse, error)
 
+	// GetOrderFormWithResponse Read what can be ordered
+	//
+	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+	// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+	// that already wait in its pool.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+	GetOrderFormWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOrderFormResponse, error)
+
 	// ListOrdersWithResponse List orders, newest first
 	//
 	// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
@@ -16136,6 +16246,47 @@ func (r CountOrdersResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CountOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOrderFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrderForm
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOrderFormResponse) GetJSON200() *OrderForm {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOrderFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrderFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrderFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrderFormResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18947,6 +19098,23 @@ func (c *ClientWithResponses) CountOrdersWithResponse(ctx context.Context, param
 	return ParseCountOrdersResponse(rsp)
 }
 
+// GetOrderFormWithResponse Read what can be ordered
+//
+// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+// that already wait in its pool.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+func (c *ClientWithResponses) GetOrderFormWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOrderFormResponse, error) {
+	rsp, err := c.GetOrderForm(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrderFormResponse(rsp)
+}
+
 // ListOrdersWithResponse List orders, newest first
 //
 // An order must match all filters. To get the next page, send the same filters and set `cursor` to the
@@ -21358,6 +21526,32 @@ func ParseCountOrdersResponse(rsp *http.Response) (*CountOrdersResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest OrderCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOrderFormResponse parses an HTTP response from a GetOrderFormWithResponse call
+func ParseGetOrderFormResponse(rsp *http.Response) (*GetOrderFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrderFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderForm
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

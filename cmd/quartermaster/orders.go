@@ -16,6 +16,7 @@ import (
 type ordersCommand struct {
 	List     listOrdersCommand   `cmd:"" help:"List orders, newest first."`
 	Show     showOrderCommand    `cmd:"" help:"Show orders: where they are, why, and what the customers receive."`
+	Form     orderFormCommand    `cmd:"" help:"Show what can be ordered: the pools, the account models, and how many accounts are Ready."`
 	Counts   countOrdersCommand  `cmd:"" help:"Count orders: by state, by whom they ask, and those that have ended since a time."`
 	Create   createOrderCommand  `cmd:"" help:"Place an order. Running the same command again never places a second one."`
 	Watch    watchOrderCommand   `cmd:"" help:"Follow an order until it ends. The exit code is 0 only if it completes."`

@@ -116,6 +116,14 @@
   const ends = Date.parse(body.dataset.ends || "");
   if (ends) setTimeout(() => { document.getElementById("session-note").hidden = false; }, Math.max(0, ends - Date.now() - 120000));
 
+  // A field that was checked when it was left.
+  htmx.onLoad((part) => {
+    if (!part.matches(".why-bad")) return;
+    const field = part.closest(".field").querySelector("input, select, textarea");
+    if (part.textContent.trim()) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  });
+
   // Buttons that only a script can serve, also in parts that were replaced.
   htmx.onLoad((part) => {
     for (const at of part.querySelectorAll("[data-copy]:not(:has(> button))")) {

@@ -140,6 +140,9 @@ type ServerInterface interface {
 	// CountOrders Count orders
 	// (GET /v1/order-counts)
 	CountOrders(ctx echo.Context, params CountOrdersParams) error
+	// GetOrderForm Read what can be ordered
+	// (GET /v1/order-form)
+	GetOrderForm(ctx echo.Context) error
 	// ListOrders List orders, newest first
 	// (GET /v1/orders)
 	ListOrders(ctx echo.Context, params ListOrdersParams) error
@@ -1434,6 +1437,15 @@ func (w *ServerInterfaceWrapper) CountOrders(ctx echo.Context) error {
 	return err
 }
 
+// GetOrderForm converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOrderForm(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOrderForm(ctx)
+	return err
+}
+
 // ListOrders converts echo context to params.
 func (w *ServerInterfaceWrapper) ListOrders(ctx echo.Context) error {
 	var err error
@@ -2566,6 +2578,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/history/export", wrapper.ExportHistory, options.OperationMiddlewares["exportHistory"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.GET(options.BaseURL+"/v1/order-counts", wrapper.CountOrders, options.OperationMiddlewares["countOrders"]...)
+	router.GET(options.BaseURL+"/v1/order-form", wrapper.GetOrderForm, options.OperationMiddlewares["getOrderForm"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
@@ -3669,6 +3682,27 @@ type CountOrdersResponseObject interface {
 type CountOrders200JSONResponse OrderCounts
 
 func (response CountOrders200JSONResponse) VisitCountOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrderFormRequestObject struct {
+}
+
+type GetOrderFormResponseObject interface {
+	VisitGetOrderFormResponse(w http.ResponseWriter) error
+}
+
+type GetOrderForm200JSONResponse OrderForm
+
+func (response GetOrderForm200JSONResponse) VisitGetOrderFormResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4857,6 +4891,9 @@ type StrictServerInterface interface {
 	// CountOrders Count orders
 	// (GET /v1/order-counts)
 	CountOrders(ctx context.Context, request CountOrdersRequestObject) (CountOrdersResponseObject, error)
+	// GetOrderForm Read what can be ordered
+	// (GET /v1/order-form)
+	GetOrderForm(ctx context.Context, request GetOrderFormRequestObject) (GetOrderFormResponseObject, error)
 	// ListOrders List orders, newest first
 	// (GET /v1/orders)
 	ListOrders(ctx context.Context, request ListOrdersRequestObject) (ListOrdersResponseObject, error)
@@ -6278,6 +6315,29 @@ func (sh *strictHandler) CountOrders(ctx echo.Context, params CountOrdersParams)
 		return err
 	} else if validResponse, ok := response.(CountOrdersResponseObject); ok {
 		return validResponse.VisitCountOrdersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOrderForm operation middleware
+func (sh *strictHandler) GetOrderForm(ctx echo.Context) error {
+	var request GetOrderFormRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrderForm(ctx.Request().Context(), request.(GetOrderFormRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrderForm")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOrderFormResponseObject); ok {
+		return validResponse.VisitGetOrderFormResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
