@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -63,7 +64,8 @@ func TestAnAccountSaysWhetherItMayBeUsed(t *testing.T) {
 	w.Seed.Account(t, "111122220001", provision.AccountReady)
 	w.Seed.Account(t, "111122220002", provision.AccountReady)
 	w.Seed.Account(t, "333344440001", provision.AccountInvalid)
-	w.Verified(t, "333344440001", provision.CheckExternalID, &provision.Failure{Code: provision.CodeExternalIDNotDemanded, Reason: "add a condition"})
+	w.Verified(t, "333344440001", provision.CheckExternalID, &provision.Failure{Code: provision.CodeExternalIDNotDemanded,
+		Reason: "add a condition"})
 
 	ready := b.page("/console/acme/accounts/111122220002")
 	require.Contains(t, ready.words(".verdict"), "Yes: it is number 2 in line of the Ready SPAM accounts of its pool.")
@@ -77,8 +79,8 @@ func TestAnAccountSaysWhetherItMayBeUsed(t *testing.T) {
 	waits := b.page("/console/acme/accounts/333344440001")
 	require.Contains(t, waits.Find("title").Text(), "333344440001, To verify")
 	require.Contains(t, waits.words(".verdict"), "Not yet: it becomes Ready as soon as verification passes.")
-	require.Contains(t, waits.words(".checks"), "Failed The role cannot be assumed without the external id ExternalIDNotDemanded: add a condition "+
-		"Not reached AWS has not suspended or closed the account")
+	require.Contains(t, waits.words(".checks"), "Failed The role cannot be assumed without the external id "+
+		"ExternalIDNotDemanded: add a condition Not reached AWS has not suspended or closed the account")
 	require.Equal(t, http.StatusNotFound, b.get("/console/acme/accounts/999900001111").status)
 
 	w.Seed.Order(t, "MP-1", provision.Completed)
@@ -131,7 +133,8 @@ func TestVerbsOfAnAccount(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, viewer.post(account+"/delete", "reason", "x").status)
 
 	remove := b.page(account + "/delete")
-	require.Contains(t, b.follow(account+"/delete", remove.fields(account+"/delete", "reason", "closed in AWS")...).said(), "is deleted from its pool")
+	gone := b.follow(account+"/delete", remove.fields(account+"/delete", "reason", "closed in AWS")...)
+	require.Contains(t, gone.said(), "is deleted from its pool")
 	require.Equal(t, http.StatusNotFound, b.get(account).status)
 }
 
@@ -181,9 +184,37 @@ func TestAVerbSurvivesTheEndOfASession(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, asked.status)
 	again := b.post("/console/sign-in", append(asked.fields("/console/sign-in", "key", key), "x", "")...)
 	require.Equal(t, http.StatusOK, again.status)
-	require.Equal(t, "an abuse report", again.Find("#f-reason").AttrOr("value", ""))
+	require.Contains(t, again.fields(path), "an abuse report")
 	account, err := w.DB.Accounts.Get(t.Context(), "acme", "111122220001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, account.Status)
 	require.Equal(t, http.StatusSeeOther, b.post(path, again.fields(path)...).status)
+}
+
+func TestManyAccountsAreSelected(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, id := range []string{"111122220001", "111122220002", "111122220003"} {
+		w.Seed.Account(t, id, provision.AccountReady)
+	}
+	b := w.as(t, provision.RoleOperator)
+	const list, review = "/console/acme/accounts?pool=nordic%2Fproduction&status=ready", "/console/acme/batches/new"
+	page := b.page(list)
+	require.Equal(t, review, page.Find("form.card").AttrOr("action", ""))
+	require.Equal(t, 3, page.Find("input[name=id]").Length())
+	some := b.page(review + "?of=accounts&verb=invalidate&id=111122220001&id=111122220003")
+	require.Contains(t, some.words("main"), "1111 2222 0001")
+	require.NotContains(t, some.words("main"), "1111 2222 0002")
+
+	all, _ := page.Find(".bulk a.end").Attr("href")
+	selected := b.page(all)
+	filter := selected.Find("input[name=filter]").AttrOr("value", "")
+	require.Equal(t, "pool=nordic%2Fproduction&status=ready", filter)
+	require.Zero(t, selected.Find("input[name=id]").Length())
+	path := review + "?" + url.Values{"of": {"accounts"}, "verb": {"invalidate"}, "filter": {filter}}.Encode()
+	asked := b.page(path)
+	require.Equal(t, "3", asked.Find("input[name=count]").AttrOr("value", ""))
+	led := b.post(review, asked.fields(asked.Find("main form[method=post]").AttrOr("action", ""), "reason", "an abuse report")...)
+	require.Equal(t, http.StatusSeeOther, led.status, led.words("main"))
+	require.Contains(t, b.page(led.location).words("main"), "3")
 }

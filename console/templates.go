@@ -45,6 +45,8 @@ var functions = template.FuncMap{
 	"icon":           icon,
 	"importStatus":   importStatus,
 	"isCallback":     isCallback,
+	"isOfOrder":      isOfOrder,
+	"pathOf":         pathOf,
 	"keyEvent":       keyEvent,
 	"lastAnswer":     lastAnswer,
 	"number":         number,
