@@ -13,7 +13,7 @@ import (
 // people are those whom the test issuer knows.
 var people = []issuertest.Person{
 	{Name: "anna", Email: "anna@acme.example", Groups: []string{"platform-team", "everyone"}},
-	{Name: "bo", Email: "bo@both.example", Unverified: true, Groups: []string{"platform-team", "globex-admins"}},
+	{Name: "bo", Email: "bo@both.example", Groups: []string{"platform-team", "globex-admins"}},
 	{Name: "cleo", Email: "cleo@acme.example", Groups: []string{"everyone", "<script>alert(1)</script>"}},
 	{Name: "dan", Email: "dan@acme.example"},
 	{Name: "eve", Email: "eve@acme.example", Overage: true},

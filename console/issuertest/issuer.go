@@ -26,11 +26,10 @@ const (
 
 // Person is someone whom the issuer knows.
 type Person struct {
-	Name       string // with which the person signs in; the subject is "sub-" and the name
-	Email      string // empty: none
-	Unverified bool   // no one has confirmed the e-mail address
-	Groups     any    // the claim groups: a list, a text, or nil for none
-	Overage    bool   // the issuer sends a reference in place of the groups
+	Name    string // with which the person signs in; the subject is "sub-" and the name
+	Email   string // empty: none
+	Groups  any    // the claim groups: a list, a text, or nil for none
+	Overage bool   // the issuer sends a reference in place of the groups
 }
 
 // Issuer is a running issuer.
@@ -161,7 +160,7 @@ func (u users) GetUserByUsername(name string) *storage.User {
 	if !found {
 		return nil
 	}
-	return &storage.User{ID: "sub-" + p.Name, Username: p.Name, Email: p.Email, EmailVerified: !p.Unverified}
+	return &storage.User{ID: "sub-" + p.Name, Username: p.Name, Email: p.Email, EmailVerified: true}
 }
 
 // ExampleClientID implements storage.UserStore.
@@ -214,7 +213,7 @@ func (s *store) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo,
 	defer s.issuer.mu.Unlock()
 	if !s.issuer.short {
 		p := s.issuer.people[request.GetSubject()[len("sub-"):]]
-		info.PreferredUsername, info.Email, info.EmailVerified = p.Name, p.Email, oidc.Bool(!p.Unverified)
+		info.PreferredUsername, info.Email, info.EmailVerified = p.Name, p.Email, true
 		addGroups(info, p)
 	}
 	return nil
@@ -234,6 +233,7 @@ func (s *store) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, t
 func addGroups(info *oidc.UserInfo, p Person) {
 	if p.Overage {
 		info.AppendClaims("_claim_names", map[string]string{"groups": "src1"})
+		info.AppendClaims("_claim_sources", map[string]any{"src1": map[string]string{"endpoint": "https://directory.example/groups"}})
 	}
 	if p.Groups != nil {
 		info.AppendClaims("groups", p.Groups)
