@@ -42,6 +42,11 @@ test-load: postgres ## place 10,000 orders on an empty pool, freeze the database
 test-resets: postgres ## reset orders at every workflow task of every history
 	@QM_RESETS=all go -C dev test -run TestReset -count=1 -v -timeout 60m ./stack
 
+.PHONY: test-console
+test-console: postgres ## use every page of the console in Chromium, in both schemes and both widths; FOLDER=… keeps their pictures
+	@tools/ensure-chromium.sh
+	@QM_CONSOLE=all $(if $(FOLDER),CONSOLE_PICTURES=$(abspath $(FOLDER))) go -C dev test -count=1 -timeout 30m ./console
+
 BENCH = go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev bench
 
 .PHONY: bench

@@ -17,6 +17,8 @@ type Activities struct {
 	Reconciler Reconciler
 	// Webhooks holds the dependencies of the activities that deliver events.
 	Webhooks Webhooks
+	// Batching holds the dependencies of the activities that run batches.
+	Batching Batching
 	Timings  Timings
 	// ProtectedIDs are AWS accounts that are never changed for any provider: payers and our own. Each provider protects
 	// further accounts (ProtectedAccounts).

@@ -17,6 +17,7 @@ type Database struct {
 	ProtectedAccounts ProtectedAccounts
 	Stock             Stock
 	Imports           Imports
+	Batches           Batches
 }
 
 // Orders are the rows of the orders.
@@ -135,6 +136,21 @@ type Imports interface {
 		err error)
 	// Fail ends an import that is running.
 	Fail(ctx context.Context, key provision.ImportKey, reason string) error
+}
+
+// Batches are verbs for many orders or accounts, and the outcome of each.
+type Batches interface {
+	// Next returns a batch and, while it is running, at most limit rows that wait. Errors: provision.ErrNotFound.
+	Next(ctx context.Context, key provision.BatchKey, limit int) (provision.Batch, []provision.BatchRow, error)
+	// ChangeAccount does the verb of the batch to the account of a row, once, and records that. It returns the orders that got an account
+	// because of that. Errors: provision.ErrNotFound, a *provision.StateError.
+	ChangeAccount(ctx context.Context, b provision.Batch, row provision.BatchRow) (woken []provision.OrderKey, err error)
+	// EndRow records what became of a row. A row that has an outcome keeps it.
+	EndRow(ctx context.Context, key provision.BatchKey, n int, outcome provision.BatchOutcome, why provision.Refusal) error
+	// Advance counts the outcomes of the rows, and completes the batch when no row waits. Errors: provision.ErrNotFound.
+	Advance(ctx context.Context, key provision.BatchKey) (provision.Batch, error)
+	// Stop ends a batch that is running.
+	Stop(ctx context.Context, key provision.BatchKey, because string) (stopped bool, err error)
 }
 
 // Deliveries are the events on their way to webhooks.

@@ -144,6 +144,10 @@ func TestEachErrorHasItsCode(t *testing.T) {
 			require.Equal(t, c.code, failure.Code)
 			require.Equal(t, c.at, failure.Step)
 			require.Equal(t, c.final, final)
+			if answer := failure.AWS(); answer != nil {
+				require.Equal(t, awscloud.Code(c.err), answer.Code)
+				require.Equal(t, callName(c.err), answer.Operation)
+			}
 			require.Same(t, err, translate(err, provision.StepClaim), "translating twice changes nothing")
 		})
 	}

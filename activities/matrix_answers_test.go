@@ -170,6 +170,7 @@ func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 				require.Equal(t, harmless, verified.Failure == nil, at.Operation)
 				if !harmless {
 					require.NotEmpty(t, verified.Failure.AWSCode, at.Operation)
+					require.NotEmpty(t, verified.Failure.AWSOperation, at.Operation)
 					require.NotEmpty(t, verified.Failure.RequestID, at.Operation)
 					require.NotContains(t, verified.Failure.Explained(), "secret")
 				}
@@ -202,6 +203,7 @@ func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) prov
 		return failure
 	}
 	require.NotEmpty(w.t, failure.AWSCode, "%s: %s", at.Operation, failure.Reason)
+	require.NotEmpty(w.t, failure.AWSOperation, "%s: %s", at.Operation, failure.Reason)
 	require.NotEmpty(w.t, failure.RequestID, "%s: %s", at.Operation, failure.Reason)
 	return failure
 }

@@ -90,17 +90,12 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 	accounts, next, err := list[provision.AccountCursor, provision.Account, openapi.Account]{
 		valid: validAccountCursor,
 		read: func(after *provision.AccountCursor, limit int) ([]provision.Account, error) {
-			return s.Accounts.List(ctx, callerOf(ctx).Provider, provision.AccountFilter{
-				Statuses:    value(in.Params.Status),
-				Marketplace: value(in.Params.Marketplace),
-				Environment: value(in.Params.Environment),
-				Model:       value(in.Params.Model),
-				Search:      value(in.Params.Search),
-				Awaiting:    in.Params.WaitingForVerification,
-				HasFinding:  in.Params.HasFinding,
-				Limit:       limit,
-				After:       after,
+			filter := accountFilter(openapi.AccountFilter{
+				Status: in.Params.Status, Marketplace: in.Params.Marketplace, Environment: in.Params.Environment, Model: in.Params.Model,
+				Search: in.Params.Search, WaitingForVerification: in.Params.WaitingForVerification, HasFinding: in.Params.HasFinding,
 			})
+			filter.Limit, filter.After = limit, after
+			return s.Accounts.List(ctx, callerOf(ctx).Provider, filter)
 		},
 		show: resource.Account,
 		place: func(a provision.Account) provision.AccountCursor {
@@ -111,6 +106,18 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 		return nil, err
 	}
 	return server.ListAccounts200JSONResponse{Items: accounts, NextCursor: next}, nil
+}
+
+func accountFilter(form openapi.AccountFilter) provision.AccountFilter {
+	return provision.AccountFilter{
+		Statuses:    value(form.Status),
+		Marketplace: value(form.Marketplace),
+		Environment: value(form.Environment),
+		Model:       value(form.Model),
+		Search:      value(form.Search),
+		Awaiting:    form.WaitingForVerification,
+		HasFinding:  form.HasFinding,
+	}
 }
 
 func validAccountCursor(c provision.AccountCursor) bool {

@@ -69,7 +69,7 @@ func TestTheKeyIsCheckedFirst(t *testing.T) {
 		readProblem(t, w.send("", http.MethodPost, target, "{"), http.StatusUnauthorized, codeUnauthorized)
 	}
 	readProblem(t, w.send("", http.MethodPatch, "/v1/orders/x", "{"), http.StatusUnauthorized, codeUnauthorized)
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		readProblem(t, w.send("", http.MethodPost, "/v1/orders/x/"+verb, "{"), http.StatusUnauthorized, codeUnauthorized)
 	}
 }

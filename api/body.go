@@ -19,7 +19,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// bodyOf returns the media type of an operation's body and, for a file, its maximum size in bytes (x-max-bytes).
+// bodyOf returns the media type of an operation's body, and its maximum size in bytes (x-max-bytes) if it is a file or if bodyLimit does
+// not hold for it.
 func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error) {
 	if op.RequestBody == nil {
 		return "", 0, nil
@@ -30,21 +31,21 @@ func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error
 	}
 	mediaType = mediaTypes[0]
 	most, _ := op.RequestBody.Value.Extensions["x-max-bytes"].(float64)
-	if maxBytes = int64(most); (mediaType == echo.MIMEApplicationJSON) != (maxBytes == 0) {
-		return "", 0, fmt.Errorf("x-max-bytes is required for a body that is not JSON, and not allowed for JSON: the body is %s", mediaType)
+	if maxBytes = int64(most); mediaType != echo.MIMEApplicationJSON && maxBytes == 0 {
+		return "", 0, fmt.Errorf("x-max-bytes is required for a body that is not JSON: the body is %s", mediaType)
 	}
 	return mediaType, maxBytes, nil
 }
 
 // readJSON reads the body and parses it. given is false for an optional body that is empty; the Content-Type of an empty body does not
 // matter.
-func (s *service) readJSON(c echo.Context, required bool) (body any, given bool, err error) {
-	text, err := s.readBody(c, c.Request().Body)
+func (s *service) readJSON(c echo.Context, op *operation) (body any, given bool, err error) {
+	text, err := s.readBody(c, op.limited(c))
 	if err != nil {
 		return nil, false, err
 	}
 	empty := len(bytes.TrimSpace(text)) == 0
-	if empty && !required {
+	if empty && !op.RequestBody.Value.Required {
 		return nil, false, nil
 	}
 	if err := mustBe(c.Request(), echo.MIMEApplicationJSON); err != nil {
@@ -74,7 +75,20 @@ func putBody(r *http.Request, body any, given bool) ([]byte, error) {
 	return text, nil
 }
 
-// readBody reads the whole body. A middleware or openFile has already set its size limit.
+// takesFile reports whether the body is a file, which the handler reads.
+func (op *operation) takesFile() bool {
+	return op.maxBytes > 0 && op.mediaType != echo.MIMEApplicationJSON
+}
+
+// limited returns the body with the operation's own limit of its size. If it has none, a middleware has set bodyLimit.
+func (op *operation) limited(c echo.Context) io.Reader {
+	if op.maxBytes == 0 {
+		return c.Request().Body
+	}
+	return http.MaxBytesReader(c.Response(), c.Request().Body, op.maxBytes)
+}
+
+// readBody reads the whole body, whose size is limited.
 func (s *service) readBody(c echo.Context, body io.Reader) ([]byte, error) {
 	connection := http.NewResponseController(c.Response())
 	_ = connection.SetReadDeadline(time.Now().Add(s.BodyTimeout)) // an error means that there is no connection, as in tests
@@ -128,7 +142,7 @@ func (s *service) openFile(c echo.Context, op *operation) error {
 	if r.ContentLength > op.maxBytes {
 		return &http.MaxBytesError{Limit: op.maxBytes}
 	}
-	text, err := s.readBody(c, http.MaxBytesReader(c.Response(), r.Body, op.maxBytes))
+	text, err := s.readBody(c, op.limited(c))
 	if err != nil {
 		return err
 	}

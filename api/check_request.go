@@ -72,10 +72,10 @@ func (s *service) checkBody(op *operation, c echo.Context) ([]byte, []finding, e
 	if op.RequestBody == nil {
 		return nil, nil, nil
 	}
-	if op.maxBytes > 0 {
+	if op.takesFile() {
 		return nil, nil, s.openFile(c, op)
 	}
-	parsed, given, err := s.readJSON(c, op.RequestBody.Value.Required)
+	parsed, given, err := s.readJSON(c, op)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -263,6 +263,8 @@ func (s *service) rules() map[string]rule {
 		"createAccount": s.accountRules,
 		"updateAccount": s.accountUpdateRules,
 		"createAPIKey":  s.keyRules,
+		"createBatch":   batchRules,
+		"previewBatch":  batchRules,
 
 		"createWebhook": s.webhookRules,
 		"updateWebhook": s.webhookRules,

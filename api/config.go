@@ -51,6 +51,11 @@ type Workflows interface {
 	StartImport(ctx context.Context, key provision.ImportKey) error
 	// ImportKept informs the workflow of an import that its file is stored. It is a hint: the workflow looks for the file itself.
 	ImportKept(ctx context.Context, key provision.ImportKey) error
+	// StartBatch starts the workflow of a batch that is about to be kept, unless it runs. Errors wrap provision.ErrUnavailable when it is not
+	// known whether it was started.
+	StartBatch(ctx context.Context, key provision.BatchKey) error
+	// BatchKept informs the workflow of a batch that it is stored. It is a hint: the workflow looks for the batch itself.
+	BatchKept(ctx context.Context, key provision.BatchKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
@@ -149,6 +154,10 @@ func newService(cfg Config) (*service, error) {
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" ||
 		public.RawQuery != "" || public.Fragment != "" || public.User != nil {
 		return nil, fmt.Errorf("public URL %q must have the form https://host, without user, query and fragment", cfg.PublicURL)
+	}
+	if web, err := url.Parse(cfg.TemporalWeb); err != nil || cfg.TemporalWeb != "" &&
+		(web.Host == "" || web.Scheme != "http" && web.Scheme != "https" || web.RawQuery != "" || web.Fragment != "") {
+		return nil, fmt.Errorf("URL %q of the Temporal Web UI must have the form https://host, without query and fragment", cfg.TemporalWeb)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

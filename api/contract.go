@@ -28,7 +28,7 @@ type operation struct {
 	scopes    []provision.Scope // a caller needs one of them; none: each caller may call it
 	claimed   bool              // has a route
 	mediaType string            // of the body; empty: it takes none
-	maxBytes  int64             // of a body that is a file; 0: it is not, bodyLimit holds
+	maxBytes  int64             // of the body; 0: bodyLimit holds
 }
 
 func loadContract() (*contract, error) {

@@ -12,6 +12,7 @@ import (
 type Database struct {
 	Accounts          Accounts
 	APIKeys           APIKeys
+	Batches           Batches
 	Deliveries        Deliveries
 	Events            Events
 	History           History
@@ -33,10 +34,10 @@ type Database struct {
 }
 
 func (d Database) complete() bool {
-	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil &&
-		d.IdempotencyKeys != nil && d.Imports != nil && d.Leftovers != nil && d.Models != nil && d.Orders != nil && d.Passwords != nil &&
-		d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.SavedFilters != nil && d.Sessions != nil && d.Stock != nil &&
-		d.Webhooks != nil && d.Ping != nil
+	return d.Accounts != nil && d.APIKeys != nil && d.Batches != nil && d.Deliveries != nil && d.Events != nil &&
+		d.History != nil && d.IdempotencyKeys != nil && d.Imports != nil && d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
+		d.Passwords != nil && d.Pools != nil && d.Processes != nil && d.ProtectedAccounts != nil && d.SavedFilters != nil &&
+		d.Sessions != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
 
 // Orders are the rows of the orders.
@@ -225,6 +226,25 @@ type Imports interface {
 	List(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
 	// Results lists at most filter.Limit results, in the order of the file.
 	Results(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
+}
+
+// Batches are verbs for many orders or accounts, and the outcome of each.
+type Batches interface {
+	// Count counts what a batch would act on. It stops at one more than a batch may have.
+	Count(ctx context.Context, of provision.Tenant, selection provision.BatchSelection) (int, error)
+	// Candidates returns what a batch would act on, at most one more than a batch may have.
+	Candidates(ctx context.Context, of provision.Tenant, selection provision.BatchSelection) ([]provision.BatchCandidate, error)
+	// Create keeps a batch and what it will act on. Errors: provision.ErrConflict when there is a batch of that id, a
+	// *provision.CountChangedError.
+	Create(ctx context.Context, n provision.NewBatch) (provision.Batch, error)
+	// Get reads one batch of the tenant. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, of provision.Tenant, id string) (provision.Batch, error)
+	// List lists at most filter.Limit batches of the tenant, newest first.
+	List(ctx context.Context, of provision.Tenant, filter provision.BatchFilter) ([]provision.Batch, error)
+	// Rows lists at most filter.Limit rows of a batch, in their order.
+	Rows(ctx context.Context, key provision.BatchKey, filter provision.BatchRowFilter) ([]provision.BatchRow, error)
+	// Stop ends a batch that is running. It returns false for a batch that does not run.
+	Stop(ctx context.Context, key provision.BatchKey, because string) (stopped bool, err error)
 }
 
 // APIKeys are the keys of the API.

@@ -25,10 +25,12 @@ const (
 	codeInvalidParameter     provision.Code = "InvalidParameter"
 	codeUnauthorized         provision.Code = "Unauthorized"
 	codeForbidden            provision.Code = "Forbidden"
-	codeNotFound             provision.Code = "NotFound"
+	codeNotFound             provision.Code = provision.CodeNotFound
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
 	codeConflict             provision.Code = provision.CodeConflict
 	codeAccountExists        provision.Code = "AccountExists"
+	codeBatchIDReused        provision.Code = "BatchIDReused"
+	codeCountChanged         provision.Code = "CountChanged"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"
 	codeAlreadyDone          provision.Code = "AlreadyDone"
@@ -40,7 +42,7 @@ const (
 	codeUnsupportedMediaType provision.Code = "UnsupportedMediaType"
 	codeInvalid              provision.Code = "Invalid"
 	codeTooManyRequests      provision.Code = "TooManyRequests"
-	codeUnavailable          provision.Code = "Unavailable"
+	codeUnavailable          provision.Code = provision.CodeUnavailable
 	codeRequestTimeout       provision.Code = "RequestTimeout"
 	codeClientClosedRequest  provision.Code = "ClientClosedRequest"
 )
@@ -71,6 +73,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeSignInInUse:   {http.StatusConflict, "The customer has made the sign-in their own", 0},
 	provision.CodeSignInRemoved: {http.StatusConflict, "The customer has removed the sign-in", 0},
 	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
+	codeBatchIDReused:           {http.StatusConflict, "The batch id is already used", 0},
+	codeCountChanged:            {http.StatusConflict, "The number has changed since the review", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
 	codeAlreadyDone:             {http.StatusConflict, "An earlier request did this", 0},
 	codeStillRunning:            {http.StatusConflict, "An earlier request is running", 0},
@@ -180,11 +184,11 @@ func asProblem(err error) *problemError {
 	if known, ok := errors.AsType[*problemError](err); ok {
 		return known
 	}
-	if failure, ok := errors.AsType[*provision.Failure](err); ok && isRefusal(failure.Code) {
+	if failure, ok := errors.AsType[*provision.Failure](err); ok && failure.Code.IsRefusal() {
 		return refused(*failure)
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
+		return problem(codeBodyTooLarge, "the body may have at most %d bytes: split it", tooLarge.Limit).because(err)
 	}
 	if noAnswer(err) {
 		return problem(codeUnavailable,
@@ -233,11 +237,6 @@ func echoProblem(err *echo.HTTPError) *problemError {
 		return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
 	}
 	return internal(err)
-}
-
-// isRefusal reports whether an order answers a request with this code. Failures of other codes do not concern the caller.
-func isRefusal(code provision.Code) bool {
-	return code == provision.CodeNotAsked || code == provision.CodeTooLate || code == provision.CodeInputRefused
 }
 
 // refused is the problem for a request that an order refuses. It does not keep the failure as its cause, because causes are

@@ -206,6 +206,13 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"listAccountImportResults": {200, 400, 401, 404},
 		"getAccountImportTemplate": {200, 400, 401},
 
+		"createBatch":      {200, 202, 400, 401, 403, 409, 422},
+		"previewBatch":     {200, 400, 401, 403, 422},
+		"listBatches":      {200, 400, 401},
+		"getBatch":         {200, 400, 401, 404},
+		"stopBatch":        {200, 400, 401, 404, 409, 422},
+		"listBatchResults": {200, 400, 401, 404},
+
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},
 	} {

@@ -46,7 +46,7 @@ func (s *service) echo() *echo.Echo {
 		ContentSecurityPolicy: contentPolicy,
 		ReferrerPolicy:        "no-referrer",
 	}))
-	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: bodyLimit, Skipper: s.takesFile}))
+	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: bodyLimit, Skipper: s.hasOwnLimit}))
 	e.Use(middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
 		Skipper:      func(c echo.Context) bool { return c.Path() == streamPath },
 		Timeout:      requestTimeout,
@@ -67,8 +67,8 @@ func hangUps(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// takesFile reports whether the operation's body is a file. Files have a limit of their own, which applies after authentication.
-func (s *service) takesFile(c echo.Context) bool {
+// hasOwnLimit reports whether the operation has a limit of its own for the size of its body, which applies after authentication.
+func (s *service) hasOwnLimit(c echo.Context) bool {
 	op := s.contract.operations[c.Request().Method+" "+c.Path()]
 	return op != nil && op.maxBytes > 0
 }

@@ -21,27 +21,29 @@ const modelsFor = time.Minute
 // modelCache keeps the models that were read last.
 type modelCache struct {
 	mu     sync.Mutex
-	names  []provision.Model
+	known  []provision.AccountModel
 	readAt time.Time
 }
 
-// modelNames returns the known models. It reads them from the database at most once a minute.
-func (s *service) modelNames(ctx context.Context) ([]provision.Model, error) {
+// knownModels returns the known models. It reads them from the database at most once a minute.
+func (s *service) knownModels(ctx context.Context) ([]provision.AccountModel, error) {
 	s.models.mu.Lock()
 	defer s.models.mu.Unlock()
-	if len(s.models.names) > 0 && s.Now().Sub(s.models.readAt) < modelsFor {
-		return s.models.names, nil
+	if len(s.models.known) > 0 && s.Now().Sub(s.models.readAt) < modelsFor {
+		return s.models.known, nil
 	}
 	found, err := s.Models.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("account models: %w", err)
 	}
-	names := make([]provision.Model, len(found))
-	for i, model := range found {
-		names[i] = model.ID
-	}
-	s.models.names, s.models.readAt = names, s.Now()
-	return names, nil
+	s.models.known, s.models.readAt = found, s.Now()
+	return found, nil
+}
+
+// modelNames returns the ids of the known models.
+func (s *service) modelNames(ctx context.Context) ([]provision.Model, error) {
+	known, err := s.knownModels(ctx)
+	return provision.ModelIDs(known), err
 }
 
 // unknownModel reports a model that is not in the database. An empty model is not reported.

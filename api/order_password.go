@@ -86,7 +86,7 @@ func (s *service) IssuePassword(ctx context.Context, in server.IssuePasswordRequ
 	if ended {
 		return server.IssuePassword200JSONResponse(s.oneOrder(ctx, view)), nil
 	}
-	if !s.wasTaken(ctx, view.OrderKey, request.By) { // no worker has begun with it yet
+	if !s.verbs().WasTaken(ctx, view.OrderKey, request.By) { // no worker has begun with it yet
 		view.Password = beingSet(view.Password, s.Now())
 	}
 	return server.IssuePassword202JSONResponse(s.oneOrder(ctx, view)), nil

@@ -60,14 +60,14 @@ func said(verb, why string) map[string]any {
 	return body
 }
 
-// verbs are the operations that need nothing but a reason, by their workflow's name.
-var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
+// orderVerbs are the operations that need nothing but a reason, by their workflow's name.
+var orderVerbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
 func TestVerbsReachTheWorkflow(t *testing.T) {
 	t.Parallel()
 	after := map[string]provision.OrderState{workflows.UpdateCancel: provision.Compensating, workflows.UpdateRetry: provision.Provisioning,
 		workflows.UpdateFail: provision.Compensating, workflows.UpdateSwap: provision.Compensating}
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		for _, reason := range []string{"the customer asked", "Grund: Kündigung & mehr", strings.Repeat("ä", 500)} {
 			w := setup(t)
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -116,7 +116,7 @@ func TestInvalidReasonsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		for body, message := range map[string]string{
 			`"reason":""`:    "needs 1 to 500 characters; it has 0",
 			`"reason":"   "`: "needs 1 to 500 characters; it has 0",
@@ -151,7 +151,7 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	send := map[string]func(id string) *httptest.ResponseRecorder{"correct": func(id string) *httptest.ResponseRecorder {
 		return w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"})
 	}}
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		send[verb] = func(id string) *httptest.ResponseRecorder {
 			return w.post("/v1/orders/"+id+"/"+verb, said(verb, "because"))
 		}
@@ -173,7 +173,7 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	// While it is being handed over only the workflow knows.
 	w.orderIn(provision.Provisioning, "")
 	w.workflows.fail = &provision.Failure{Code: provision.CodeTooLate, Reason: "its account is being handed over: there is no way back"}
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		require.Contains(t, readProblem(t, send[verb]("MP-1"), http.StatusConflict, provision.CodeTooLate).Detail, "being handed over", verb)
 	}
 }
@@ -247,7 +247,7 @@ func TestOrdersOfOtherProvidersCannotBeChanged(t *testing.T) {
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
 	for _, id := range []string{"MP-1", "MP-2", "unknown"} {
-		for _, verb := range append([]string{""}, verbs...) {
+		for _, verb := range append([]string{""}, orderVerbs...) {
 			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, meaning(verb, `"reason":"because"`)
 			if verb == "" {
 				method, target, body = http.MethodPatch, "/v1/orders/"+id, `{"aws_account_alias":"berg-eu"}`
@@ -272,7 +272,7 @@ func TestALostAnswerIsReportedAsUnavailable(t *testing.T) {
 			w.orderIn(provision.ActionRequired, "aws_account_alias")
 			w.workflows.fail = fail
 			answers := map[string]*httptest.ResponseRecorder{"correct": w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"})}
-			for _, verb := range verbs {
+			for _, verb := range orderVerbs {
 				answers[verb] = w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
 			}
 			for verb, answer := range answers {
@@ -295,7 +295,7 @@ func TestAnActionInTheHistorySucceedsEvenIfItsAnswerWasLost(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			w.workflows.lost = fail
-			for _, verb := range verbs {
+			for _, verb := range orderVerbs {
 				order := w.createOrder("to-"+verb, provision.ActionRequired, asking("aws_account_alias"))
 				read[openapi.Order](t, w.post("/v1/orders/"+order.ID+"/"+verb, said(verb, "because")), http.StatusAccepted)
 			}

@@ -53,13 +53,13 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 		return nil, err
 	case started:
 		return server.CreateOrder202JSONResponse{
-			Body:    s.oneOrder(ctx, acceptedOrder(order)),
+			Body:    s.oneOrder(ctx, order.JustAccepted()),
 			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
 		return nil, fmt.Errorf("the workflow of order %s does not contain its order", order.OrderKey)
 	}
-	return s.again(ctx, acceptedOrder(*existing), existingHash, hash)
+	return s.again(ctx, existing.JustAccepted(), existingHash, hash)
 }
 
 // again answers a request for an order that exists: with the order, or, if its content is different, with a refusal that shows
@@ -92,22 +92,16 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	return server.GetOrder200JSONResponse(s.oneOrder(ctx, view)), nil
 }
 
-// order reads an order that the caller may see. An order that was accepted a moment ago may have no row yet; it is then read
-// from its workflow. Errors: a problem with status 404.
+// order reads an order that the caller may see. Errors: a problem with status 404.
 func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
-	of := callerOf(ctx).Tenant
-	view, err := s.Orders.Get(ctx, of, id)
+	view, err := s.verbs().Order(ctx, callerOf(ctx).Tenant, id)
 	if errors.Is(err, provision.ErrNotFound) {
-		var order *provision.Order
-		if order, err = s.Workflows.OrderNotYetStored(ctx, of, id); err == nil {
-			view = acceptedOrder(*order)
-		}
-	}
-	if errors.Is(err, provision.ErrNotFound) {
-		return view, notFound(fmt.Sprintf("order %q", id), err)
+		return view, orderNotFound(id, err)
 	}
 	return view, err
 }
+
+func orderNotFound(id string, err error) error { return notFound(fmt.Sprintf("order %q", id), err) }
 
 // ListOrders answers GET /v1/orders.
 func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
@@ -119,22 +113,14 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
-			return s.Orders.List(ctx, callerOf(ctx).Tenant, provision.OrderFilter{
-				States:        value(in.Params.State),
-				Marketplace:   value(in.Params.Marketplace),
-				Environment:   value(in.Params.Environment),
-				Model:         value(in.Params.Model),
-				AccountID:     value(in.Params.AccountID),
-				CustomerID:    value(in.Params.CustomerID),
-				Search:        value(in.Params.Search),
-				Asks:          value(in.Params.Asks),
-				CreatedAfter:  in.Params.CreatedAfter,
-				CreatedBefore: in.Params.CreatedBefore,
-				EndedAfter:    in.Params.EndedAfter,
-				EndedBefore:   in.Params.EndedBefore,
-				Limit:         limit,
-				After:         after,
+			filter := orderFilter(openapi.OrderFilter{
+				State: in.Params.State, Marketplace: in.Params.Marketplace, Environment: in.Params.Environment, Model: in.Params.Model,
+				AccountID: in.Params.AccountID, CustomerID: in.Params.CustomerID, Search: in.Params.Search, Asks: in.Params.Asks,
+				CreatedAfter: in.Params.CreatedAfter, CreatedBefore: in.Params.CreatedBefore,
+				EndedAfter: in.Params.EndedAfter, EndedBefore: in.Params.EndedBefore,
 			})
+			filter.Limit, filter.After = limit, after
+			return s.Orders.List(ctx, callerOf(ctx).Tenant, filter)
 		},
 		show: s.orderResource,
 		place: func(v provision.OrderView) provision.OrderCursor {
@@ -145,6 +131,23 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 		return nil, err
 	}
 	return server.ListOrders200JSONResponse{Items: orders, NextCursor: next}, nil
+}
+
+func orderFilter(form openapi.OrderFilter) provision.OrderFilter {
+	return provision.OrderFilter{
+		States:        value(form.State),
+		Marketplace:   value(form.Marketplace),
+		Environment:   value(form.Environment),
+		Model:         value(form.Model),
+		AccountID:     value(form.AccountID),
+		CustomerID:    value(form.CustomerID),
+		Search:        value(form.Search),
+		Asks:          value(form.Asks),
+		CreatedAfter:  form.CreatedAfter,
+		CreatedBefore: form.CreatedBefore,
+		EndedAfter:    form.EndedAfter,
+		EndedBefore:   form.EndedBefore,
+	}
 }
 
 func validOrderCursor(c provision.OrderCursor) bool {
@@ -166,11 +169,6 @@ func requestOf(form openapi.NewOrder) provision.Request {
 		AccountAlias:     form.AWSAccountAlias,
 		CallbackURL:      value(form.CallbackURL),
 	}
-}
-
-// acceptedOrder is the view of an order that has no row yet.
-func acceptedOrder(o provision.Order) provision.OrderView {
-	return provision.OrderView{Order: o, State: provision.Accepted, Since: o.AcceptedAt}
 }
 
 func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }

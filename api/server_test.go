@@ -44,6 +44,8 @@ func TestConfigMustBeComplete(t *testing.T) {
 		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "must have the form https://host"},
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "must have the form https://host"},
 		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "must have the form https://host"},
+		"a script":         {func(c *Config) { c.TemporalWeb = "javascript:alert(1)" }, "of the Temporal Web UI must have the form https://host"},
+		"a host only":      {func(c *Config) { c.TemporalWeb = "temporal.example" }, "of the Temporal Web UI must have the form https://host"},
 	} {
 		cfg := w.service.Config
 		c.change(&cfg)

@@ -59,6 +59,7 @@ type fuzzer struct {
 	contract *contract
 	names    []string            // of the operations
 	hints    map[string][]string // values of a field that hit something, by the field's name
+	wholes   map[string][]string // the same as JSON, of fields that are no text
 	keys     []string
 	seen     map[string]map[int]int // answers by operation and status
 }
@@ -80,6 +81,11 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	}
 	hooks, deliveries := fuzzedWebhooks(t, w.store)
 	keepFuzzedImport(t, w)
+	running := fuzzedBatch(number, 0)
+	_, err = w.store.Batches.Create(context.Background(), provision.NewBatch{BatchKey: provision.BatchKey{Provider: "acme", ID: running},
+		Tenant: provision.Tenant{Provider: "acme"}, Actor: "test", Reason: "because", Expected: 1, RequestHash: make([]byte, 32),
+		Selection: provision.BatchSelection{Verb: provision.BatchRetry, IDs: []string{orders[3]}}})
+	require.NoError(t, err)
 	boundTo := func(marketplace string) string {
 		return w.createKeyOf("acme", provision.RoleMarketplace, func(k *provision.APIKey) { k.Marketplaces = []string{marketplace} })
 	}
@@ -89,8 +95,15 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 		keys: []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme",
 			provision.RoleMarketplace), boundTo("nordic"), boundTo("south"), w.createKeyOf("acme", provision.RoleViewer)},
 		seen: map[string]map[int]int{},
+		wholes: map[string][]string{
+			"orders":         {`{"ids":["` + orders[3] + `"]}`, `{"filter":{"state":["action_required"]}}`},
+			"accounts":       {`{"ids":["` + accounts[3] + `"]}`, `{"filter":{"status":["invalid"]}}`},
+			"expected_count": {"1", "1", "1", "2"},
+		},
 		hints: map[string][]string{
-			"id":                append([]string{orders[1], "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
+			"id": append([]string{orders[1], "n-1", "n-2", fuzzedBatch(number, 1), fuzzedBatch(number, 2)},
+				slices.Repeat([]string{created}, 6)...),
+			"batch_id":          {running, running, fuzzedBatch(number, 1), fuzzedBatch(number, 3)},
 			"order_id":          {orders[0], orders[1], orders[2], orders[3], orders[3], orders[3], done.ID, "n-1", "unknown"},
 			"account_id":        {accounts[3], accounts[3], accounts[2], accounts[4], accounts[4], accounts[0], created},
 			"marketplace":       {"nordic"},
@@ -140,6 +153,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: accounts[3]}),
 				*encodeCursor(provision.ImportResultCursor{Line: 2}),
 				*encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
+				*encodeCursor(provision.BatchCursor{StartedAt: now, ID: running}),
 				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}),
 				*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40}),
 				*encodeCursor(json.RawMessage(`{"c":"2026-11-22T10:00:00+23:59","i":"o"}`)),
@@ -150,6 +164,11 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 		},
 	}
 	return f
+}
+
+// fuzzedBatch is the id of a batch of that API.
+func fuzzedBatch(number int64, n int) string {
+	return fmt.Sprintf("0b2f7c1e-93c4-4a57-%04d-%012d", n, number)
 }
 
 // fuzzedAPIs numbers the APIs that share a database, so that each has orders and accounts of its own.
@@ -285,7 +304,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			c.headers["Content-Encoding"] = rapid.SampledFrom([]string{"gzip", "identity", "br, gzip", ""}).Draw(t, "coding")
 		}
 		if op.RequestBody != nil {
-			if op.maxBytes > 0 {
+			if op.takesFile() {
 				c.body = f.file(t)
 			} else {
 				body := f.value(t, "", op.RequestBody.Value.Content[op.mediaType].Schema.Value)
@@ -344,6 +363,11 @@ func (f *fuzzer) parameter(t *rapid.T, p *openapi3.Parameter) string {
 
 // value draws what the schema allows.
 func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
+	if wholes := f.wholes[name]; len(wholes) > 0 && !oneIn(t, 6, "no whole") {
+		var whole any
+		_ = json.Unmarshal([]byte(rapid.SampledFrom(wholes).Draw(t, name)), &whole) // valid JSON
+		return whole
+	}
 	if hints := f.hints[name]; len(hints) > 0 && !oneIn(t, 6, "no hint") {
 		return rapid.SampledFrom(hints).Draw(t, name)
 	}

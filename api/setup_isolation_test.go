@@ -26,6 +26,7 @@ type walked struct {
 	stream  bool     // it answers for as long as the caller listens
 	free    bool     // what the path names is the caller's to choose: another provider may have one of that name too
 
+	own  string            // what every key of acme is shown
 	path map[string]string // fixtures of parameters that mean something else here than elsewhere
 }
 
@@ -44,6 +45,7 @@ func walkTable() map[string]walked {
 		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
 		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a+{n}@b.example"`
 		reason  = `{"reason":"because"}`
+		batch   = `"verb":"cancel","orders":{"filter":{"account_id":"{held_account}"}}` // what every role may do that may do anything
 		newKey  = `{"name":"one more","role":"marketplace","marketplaces":["nordic"]}`
 	)
 	ifMatch := []string{"If-Match", "*"}
@@ -57,6 +59,7 @@ func walkTable() map[string]walked {
 		"tickManualStep": {body: `{"done":true,"reason":"because"}`, path: map[string]string{"order_id": "completed_order"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrderForm":     {},
 		"getOrder":         {},
 		"listOrderHistory": {queries: []string{"limit=1"}},
 		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
@@ -117,7 +120,7 @@ func walkTable() map[string]walked {
 		"listDeliveries":       {queries: []string{"limit=1", "state=pending"}},
 		"getDelivery":          {},
 		"resendDelivery":       {},
-		"getMe":                {},
+		"getMe":                {own: "acme"},
 		"listSessions":         {},
 		"endSessions":          {body: reason},
 		"getCallbackSecret":    {},
@@ -140,6 +143,13 @@ func walkTable() map[string]walked {
 		"getAccountImportTemplate": {},
 		"getAccountImport":         {},
 		"listAccountImportResults": {queries: []string{"outcome=faulty", "limit=1"}},
+
+		"createBatch":      {body: `{"id":"0b2f7c1e-93c4-4a57-8f0e-{n}","expected_count":1,"reason":"because",` + batch + `}`},
+		"previewBatch":     {body: `{` + batch + `}`},
+		"listBatches":      {queries: []string{"limit=1"}},
+		"getBatch":         {},
+		"stopBatch":        {body: reason},
+		"listBatchResults": {queries: []string{"outcome=waiting", "limit=1"}},
 
 		"revealPassword": {body: `{"token":"{forged_token}"}`, answer: http.StatusNotFound}, // the token is the credential
 		"getOpenAPI":     {},
@@ -167,6 +177,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 
 	"name":        (*walk).savedFilter,
 	"import_id":   (*walk).accountImport,
+	"batch_id":    (*walk).batch,
 	"webhook_id":  (*walk).webhook,
 	"delivery_id": (*walk).webhook,
 }
@@ -323,6 +334,18 @@ func (w *walk) alert() map[string]string {
 	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id,
 		`SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
 	return map[string]string{"alert_id": id}
+}
+
+// batch is a batch of acme that is running, of a key that is bound to nordic.
+func (w *walk) batch() map[string]string {
+	ctx := w.t.Context()
+	key, _ := w.claimed()
+	id := uuid.NewString()
+	_, err := w.database.Batches.Create(ctx, provision.NewBatch{BatchKey: provision.BatchKey{Provider: "acme", ID: id},
+		Tenant: provision.Tenant{Provider: "acme", Marketplaces: []string{"nordic"}}, Actor: "test", Reason: "mk-note", Expected: 1,
+		Selection: provision.BatchSelection{Verb: provision.BatchCancel, IDs: []string{key.ID}}, RequestHash: make([]byte, 32)})
+	require.NoError(w.t, err)
+	return map[string]string{"batch_id": id}
 }
 
 // webhook is a webhook of acme that has one delivery, for which it waits.

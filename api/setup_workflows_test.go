@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/testsuite"
+
+	"quartermaster/activities"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/verbs"
 	"quartermaster/workflows"
 )
 
@@ -33,6 +38,8 @@ type memoryWorkflows struct {
 
 	imports     []provision.ImportKey // whose workflows were started
 	holdImports bool
+	batches     []provision.BatchKey // whose workflows were started
+	holdBatches bool
 
 	sealer         Sealer
 	passwords      []provision.PasswordRequest // that arrived
@@ -126,6 +133,49 @@ func (w *memoryWorkflows) ImportKept(ctx context.Context, key provision.ImportKe
 	}
 }
 
+// StartBatch remembers the workflow; BatchKept does its work at once, unless the test holds it.
+func (w *memoryWorkflows) StartBatch(_ context.Context, key provision.BatchKey) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return w.fail
+	}
+	w.batches = append(w.batches, key)
+	return nil
+}
+
+func (w *memoryWorkflows) BatchKept(_ context.Context, key provision.BatchKey) error {
+	w.mu.Lock()
+	hold, fail := w.holdBatches, w.fail
+	w.mu.Unlock()
+	if hold || fail != nil {
+		return fail
+	}
+	return w.runBatch(key)
+}
+
+// runBatch does the work of a batch, as a worker does.
+func (w *memoryWorkflows) runBatch(key provision.BatchKey) error {
+	acts := &activities.Activities{
+		Database: activities.Database{Batches: w.db.Batches},
+		Batching: activities.Batching{Verbs: verbs.Verbs{Orders: w.db.Orders, Workflows: w, Log: slog.Default()},
+			WakeOrders: w.WakeOrders, VerifyDue: w.VerifyDue},
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(acts)
+	for {
+		var now activities.BatchProgress
+		encoded, err := env.ExecuteActivity(acts.RunBatchRows, key)
+		if err == nil {
+			err = encoded.Get(&now)
+		}
+		if err != nil || now.State != provision.BatchRunning {
+			return err
+		}
+	}
+}
+
 // told is what a workflow was told and did not refuse.
 type told struct {
 	key    provision.OrderKey
@@ -201,7 +251,7 @@ func (w *memoryWorkflows) tell(
 	}
 	order, err := w.db.Orders.Get(ctx, what.key.Tenant(), what.key.ID)
 	if errors.Is(err, provision.ErrNotFound) {
-		order, do = acceptedOrder(w.orders[what.key].order), func() error { return nil }
+		order, do = w.orders[what.key].order.JustAccepted(), func() error { return nil }
 	} else if err != nil {
 		return err
 	}

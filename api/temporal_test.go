@@ -95,10 +95,10 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	require.Equal(t, f.Updates[0].Request.Meta.UpdateId, correction.By.ID, "the workflow writes it down under the id of the update")
 	correction.By.ID = ""
 	require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, correction.By)
-	for _, verb := range verbs {
+	for _, verb := range orderVerbs {
 		read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}
-	require.Len(t, f.Updates, 1+len(verbs))
+	require.Len(t, f.Updates, 1+len(orderVerbs))
 
 	refuse(provision.Failure{Code: provision.CodeNotAsked, Field: "iam_user_name", Reason: "the order asks for use_existing_cur only"})
 	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"iam_user_name": "anna"}), http.StatusConflict, provision.CodeNotAsked)

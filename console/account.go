@@ -73,6 +73,13 @@ func (d accountData) Verdict() string {
 	return "No: it is kept out until someone returns it."
 }
 
+// Why is the reason of the status, where it says more than the status.
+func (d accountData) Why() string {
+	without := d.Account
+	without.Finding = nil
+	return accountNote(without)
+}
+
 // checkWords say what a check of a verification asks.
 var checkWords = map[openapi.CheckName]string{
 	"not_protected": "The account is not protected",

@@ -233,12 +233,12 @@ func modelsOf(stock openapi.Stock) []string {
 // Place is the place in line of the row with that index.
 func (d accountsData) Place(index int) int { return d.From + index + 1 }
 
-// Note is what a row says about an account: what is wrong, or why it has its status.
+// accountNote is what a row says about an account: what is wrong, or why it has its status.
 func accountNote(a openapi.Account) string {
 	switch {
 	case a.Finding != nil:
 		return *a.Finding
-	case a.Status == provision.AccountReady || a.Reason == nil:
+	case a.Status == provision.AccountReady || a.Reason == nil || *a.Reason == provision.AwaitsVerification: // the status says that
 		return ""
 	}
 	return *a.Reason

@@ -67,6 +67,13 @@ type console struct {
 	pages  templates
 	static static
 	mux    *http.ServeMux
+	routed []route
+}
+
+// route is an address that the console answers, and the scope that it needs.
+type route struct {
+	pattern string
+	scope   provision.Scope // empty: a sign-in is enough
 }
 
 // New returns the handler of the console, for all paths below /console/ of the PublicURL.
@@ -113,6 +120,7 @@ func (c *console) routes() http.Handler {
 	}
 	with := func(scope provision.Scope, pattern string, handle handler) { // to those who have the scope; empty: to all who are signed in
 		open(pattern, needs(scope, handle))
+		c.routed = append(c.routed, route{pattern, scope})
 	}
 	c.mux.Handle(inConsole("GET /-/static/{name}"), c.static)
 	open("GET /{$}", start)
@@ -130,7 +138,9 @@ func (c *console) routes() http.Handler {
 
 	with(provision.ScopeStockRead, "GET /{provider}/{$}", overview)
 
-	with(provision.ScopeOrdersRead, "GET /{provider}/orders", orders)
+	orderRoutes(with)
+	filterRoutes(with)
+	batchRoutes(with)
 
 	with(provision.ScopePoolsRead, "GET /{provider}/pools", pools)
 	with(provision.ScopePoolsWrite, "GET /{provider}/pools/new", newPool)
@@ -160,6 +170,18 @@ func (c *console) routes() http.Handler {
 	with(provision.ScopeStockRead, "GET /{provider}/alerts", alerts)
 	with(provision.ScopeStockWrite, "GET /{provider}/alerts/{alert}/acknowledge", acknowledgePage)
 	with(provision.ScopeStockWrite, "POST /{provider}/alerts/{alert}/acknowledge", acknowledgeAlert)
+
+	webhookRoutes(with)
+	keyRoutes(with)
+	with(provision.ScopeOrdersWrite, "GET /{provider}/orders/new", newOrder)
+	with(provision.ScopeOrdersWrite, "POST /{provider}/orders/new", placeOrder)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history", history)
+	with(provision.ScopeAccountsRead, "GET /{provider}/history/export", exportHistory)
+	with(provision.ScopeHealthRead, "GET /{provider}/health", health)
+	with("", "GET /{provider}/settings", settings)
+	with("", "POST /{provider}/settings", saveSettings)
+	with(provision.ScopeKeysWrite, "GET /{provider}/settings/end-sessions", endSessionsPage)
+	with(provision.ScopeKeysWrite, "POST /{provider}/settings/end-sessions", endSessions)
 	return c.secure(c.mux)
 }
 

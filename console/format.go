@@ -58,7 +58,7 @@ func (l *look) Date(t time.Time) string {
 
 // ago returns a length of time in at most two units; "in …" if it has not passed yet.
 func ago(d time.Duration) string {
-	if d < 0 {
+	if d <= -time.Second { // clocks of two processes differ a little
 		return "in " + length(-d)
 	}
 	return length(d)
@@ -111,6 +111,18 @@ func accountID(id string) template.HTML {
 		return template.HTML(template.HTMLEscapeString(id)) //nolint:gosec // escaped
 	}
 	return template.HTML(`<span class="id"><i>` + id[:4] + `</i><i>` + id[4:8] + `</i><i>` + id[8:] + `</i></span>`) //nolint:gosec // digits only
+}
+
+// prose writes what is between backticks, such as a command, as code.
+func prose(text string) template.HTML {
+	var out strings.Builder
+	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		out.WriteString(part)
+	}
+	return template.HTML(out.String()) //nolint:gosec // escaped
 }
 
 // Days returns how long stock lasts, and until when.

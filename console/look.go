@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+	_ "time/tzdata" // the zones, for machines that have none
 )
 
 // look is how a person wants to see the console. A cookie keeps it, so that the sign-in has it too.

@@ -31,6 +31,7 @@ type page struct {
 	Now     time.Time
 	Said    string     // a sentence about what the last form did
 	Live    string     // how the page keeps up: empty (it stands still), "events", or a number of seconds
+	Order   string     // the order whose events alone the page follows; empty: all events
 	Data    any        // what the page itself shows
 	kept    url.Values // what a form had before a sign-in interrupted it
 
@@ -149,6 +150,19 @@ func (p *page) showStatus(status int, name, title string, data any) error {
 	_, err := p.w.Write(text.Bytes())
 	if err != nil {
 		p.console.Log.DebugContext(p.ctx(), "the browser did not read the page", "error", err)
+	}
+	return nil
+}
+
+// fragment answers the script with a part of a page: the template with that name in the file of the page.
+func (p *page) fragment(file, name string, data any) error {
+	var text bytes.Buffer
+	if err := p.console.pages[file].ExecuteTemplate(&text, name, data); err != nil {
+		return err
+	}
+	p.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if _, err := p.w.Write(text.Bytes()); err != nil {
+		p.console.Log.DebugContext(p.ctx(), "the browser did not read the fragment", "error", err)
 	}
 	return nil
 }

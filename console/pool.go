@@ -80,6 +80,11 @@ func (l *look) Forecast(stock openapi.PoolStock) string {
 // waiting says how many orders wait, within a sentence.
 func waiting(n int) string { return strings.ToLower(waits(n)) }
 
+// Made reports whether an entry of the history is about the making of the pool, which has no value before.
+func (poolData) Made(entry openapi.HistoryEntry) bool {
+	return entry.Code != nil && *entry.Code == "created"
+}
+
 // settingOf names the setting that an entry of the history is about.
 func settingOf(entry openapi.HistoryEntry) string {
 	if entry.Code == nil {

@@ -286,8 +286,8 @@ func nullableOf[T any](text string, value T) nullable.Nullable[T] {
 
 // number reads a field that is a number or empty.
 func (f *form) number(name string) int {
-	text := strings.ReplaceAll(strings.TrimSpace(f.Value(name)), " ", "")
-	n, err := strconv.Atoi(text)
+	text := strings.TrimSpace(f.Value(name))
+	n, err := strconv.Atoi(strings.ReplaceAll(text, " ", ""))
 	if err != nil && text != "" {
 		f.wrong(name, labelOf(name)+": "+strconv.Quote(text)+" is no whole number: write digits only, or leave it empty")
 	}

@@ -97,6 +97,20 @@ type keptField struct{ Name, Value string }
 
 type keptKey struct{}
 
+// fresh wraps a page that makes or shows a secret: it needs a sign-in of the last minutes, so that a browser that someone left open
+// gives none away.
+func fresh(handle handler) handler {
+	return func(p *page) error {
+		if !p.Fresh() {
+			return p.askToSignIn("This page makes or shows a secret. Sign in again to go on.")
+		}
+		return handle(p)
+	}
+}
+
+// Fresh reports whether the sign-in is recent enough to make or show a secret.
+func (p *page) Fresh() bool { return p.Now.Sub(p.Session.SignedInAt) <= stepUp }
+
 // start leads to the sign-in, or to the first provider of the person.
 func start(p *page) error {
 	if err := p.findSession(); errors.Is(err, provision.ErrNotFound) {

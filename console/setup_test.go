@@ -65,6 +65,8 @@ type browser struct {
 	t    *testing.T
 	w    *testConsole
 	http *http.Client
+
+	headers map[string]string // of all requests
 }
 
 // visitor returns a browser in which no one is signed in.
@@ -121,6 +123,12 @@ func (b *browser) get(path string, headers ...string) answer {
 // post sends a form, in pairs of name and value, as a browser does from a page of the console.
 func (b *browser) post(path string, fields ...string) answer {
 	b.t.Helper()
+	return b.do(b.request(path, fields...))
+}
+
+// request is what post sends.
+func (b *browser) request(path string, fields ...string) *http.Request {
+	b.t.Helper()
 	form := url.Values{}
 	for i := 0; i < len(fields); i += 2 {
 		form.Add(fields[i], fields[i+1])
@@ -130,11 +138,14 @@ func (b *browser) post(path string, fields ...string) answer {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	r.Header.Set("Origin", b.w.server.URL)
-	return b.do(r)
+	return r
 }
 
 func (b *browser) do(r *http.Request) answer {
 	b.t.Helper()
+	for name, value := range b.headers {
+		r.Header.Set(name, value)
+	}
 	got, err := b.http.Do(r)
 	require.NoError(b.t, err)
 	defer func() { _ = got.Body.Close() }()

@@ -22,6 +22,7 @@ var icons = map[string]template.HTML{
 	"off":   `<circle cx="8" cy="8" r="6"/><path d="M3.8 12.2 12.2 3.8"/>`,
 	"quiet": `<circle cx="8" cy="8" r="2.5"/>`,
 	"open":  `<circle cx="8" cy="8" r="6"/>`,
+	"check": `<rect x="2" y="2" width="12" height="12" rx="2"/><path d="m5 8.2 2.2 2.2L11.2 6"/>`,
 }
 
 // icon draws one of the icons.
@@ -49,12 +50,40 @@ func orderStatus(state provision.OrderState) status {
 	return status{string(state), "quiet", "calm"}
 }
 
+// orderStateOf turns the name of a state into the state.
+func orderStateOf(state string) provision.OrderState { return provision.OrderState(state) }
+
 // orderState reads a state of an order from an entry of the history, in which values are JSON.
 func orderState(value *json.RawMessage) (state provision.OrderState) {
 	if value != nil {
 		_ = json.Unmarshal(*value, &state) // what is no text is no state
 	}
 	return state
+}
+
+// stepStatuses are the states of steps.
+var stepStatuses = map[provision.StepState]status{
+	provision.StepRunning:  {"Running", "go", "go turn"},
+	provision.StepRetrying: {"Retrying", "go", "go turn"},
+	provision.StepStopped:  {"Stopped", "off", "calm"},
+	provision.StepDone:     {"Done", "good", "good"},
+	provision.StepFailed:   {"Failed", "bad", "bad"},
+	provision.StepUndoing:  {"Undoing", "undo", "undo"},
+	provision.StepUndone:   {"Undone", "undo", "calm"},
+}
+
+// Statuses of steps that the API does not have: one that has not begun, and one whose question is open.
+var (
+	stepNotBegun = status{"Not begun", "open", "calm"}
+	stepAsks     = status{"Asks", "ask", "ask"}
+)
+
+// stepStatus returns how a state of a step is shown.
+func stepStatus(state provision.StepState) status {
+	if known, ok := stepStatuses[state]; ok {
+		return known
+	}
+	return status{string(state), "quiet", "calm"}
 }
 
 // accountStatuses are the statuses of accounts, in the operators' words.
@@ -159,4 +188,104 @@ func importStatus(of openapi.AccountImport) status {
 		return status{"Completed, with faults", "ask", "ask"}
 	}
 	return status{"Completed", "good", "good"}
+}
+
+// byDeliveries is the actor of the service itself, which disables webhooks that are not accepted.
+const byDeliveries = "deliveries"
+
+// webhookStatus says whether the messages of a webhook arrive.
+func webhookStatus(w openapi.Webhook) status {
+	switch {
+	case !w.Enabled && w.DisabledBy != nil && *w.DisabledBy == byDeliveries:
+		return status{"Off, not accepted", "ask", "ask"}
+	case !w.Enabled:
+		return status{"Off", "off", "calm"}
+	case w.FailingSince != nil:
+		return status{"Failing", "bad", "bad"}
+	case w.LastAttempt != nil:
+		return status{"Arriving", "good", "good"}
+	case w.Queue.Count > 0:
+		return status{"Waiting", "wait", "calm"}
+	}
+	return status{"Nothing sent yet", "quiet", "calm"}
+}
+
+// deliveryStatuses are the states of messages.
+var deliveryStatuses = map[provision.DeliveryState]status{
+	provision.DeliveryPending:   {"Waiting", "wait", "calm"},
+	provision.DeliveryDelivered: {"Delivered", "good", "good"},
+	provision.DeliveryFailed:    {"Failed", "bad", "bad"},
+}
+
+// deliveryStatus returns how a state of a message is shown.
+func deliveryStatus(state provision.DeliveryState) status {
+	if known, ok := deliveryStatuses[state]; ok {
+		return known
+	}
+	return status{string(state), "quiet", "calm"}
+}
+
+// callbackStatus says whether callbacks of orders can be sent.
+func callbackStatus(secret openapi.CallbackSecret) status {
+	switch {
+	case secret.Exists:
+		return status{"Signed", "good", "good"}
+	case secret.Held > 0:
+		return status{"Messages wait", "ask", "ask"}
+	}
+	return status{"No secret yet", "open", "calm"}
+}
+
+// KeyStatus says whether an API key works, and whether it soon does not.
+func (p *page) KeyStatus(k openapi.APIKey) status {
+	switch {
+	case k.RevokedAt != nil:
+		return status{"Revoked", "off", "calm"}
+	case !p.Works(k):
+		return status{"Expired", "off", "calm"}
+	case k.ReplacedBy != nil:
+		return status{"Replaced", "undo", "calm"}
+	case k.ExpiresAt != nil && k.ExpiresAt.Sub(p.Now) < provision.KeyExpiresSoon:
+		return status{"Ends soon", "ask", "ask"}
+	}
+	return status{"Active", "good", "good"}
+}
+
+// batchOutcomes are what became of the rows of batches.
+var batchOutcomes = map[provision.BatchOutcome]status{
+	provision.RowWaiting: {"Waiting", "wait", "calm"},
+	provision.RowDone:    {"Done", "good", "good"},
+	provision.RowRefused: {"Refused", "off", "ask"},
+	provision.RowFailed:  {"Failed", "bad", "bad"},
+}
+
+// batchOutcome returns how the outcome of a row is shown.
+func batchOutcome(of provision.BatchOutcome) status {
+	if known, ok := batchOutcomes[of]; ok {
+		return known
+	}
+	return status{string(of), "quiet", "calm"}
+}
+
+// batchStates are the states of batches.
+var batchStates = map[provision.BatchState]status{
+	provision.BatchRunning:   {"Running", "go", "go turn"},
+	provision.BatchCompleted: {"Completed", "good", "good"},
+	provision.BatchStopped:   {"Stopped", "off", "calm"},
+}
+
+// batchState returns how the state of a batch is shown.
+func batchState(of provision.BatchState) status {
+	if known, ok := batchStates[of]; ok {
+		return known
+	}
+	return status{string(of), "quiet", "calm"}
+}
+
+// thingStatus returns how the state of an order, or the status of an account, is shown.
+func thingStatus(of provision.BatchTargets, state string) status {
+	if of == provision.BatchOrders {
+		return orderStatus(provision.OrderState(state))
+	}
+	return accountStatus(provision.AccountStatus(state))
 }

@@ -5,6 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/modules.sh"
 
 "$root/tools/ensure-postgres.sh"
+"$root/tools/ensure-chromium.sh"
 gotestsum=$(tool tools gotest.tools/gotestsum)
 testcount=$(tool tools quartermaster/tools/testcount)
 

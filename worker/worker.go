@@ -57,6 +57,7 @@ func RegisterWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
 	r.RegisterWorkflowWithOptions(workflows.IssuePassword, workflow.RegisterOptions{Name: workflows.IssuePasswordName})
 	r.RegisterWorkflowWithOptions(workflows.ImportAccounts, workflow.RegisterOptions{Name: workflows.ImportAccountsName})
+	r.RegisterWorkflowWithOptions(workflows.RunBatch, workflow.RegisterOptions{Name: workflows.RunBatchName})
 	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	r.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileName})

@@ -17,6 +17,7 @@ const (
 	RemoveLeftoversName = "RemoveLeftovers"
 	IssuePasswordName   = "IssuePassword"
 	ImportAccountsName  = "ImportAccounts"
+	RunBatchName        = "RunBatch"
 	VerifyAccountsName  = "VerifyAccounts"
 	WatchStockName      = "WatchStock"
 	ReconcileName       = "Reconcile"
@@ -59,6 +60,9 @@ func PasswordWorkflowID(key provision.OrderKey) string {
 // ImportWorkflowID returns the id of the workflow of an import.
 func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.Provider + "/" + key.ID }
 
+// BatchWorkflowID returns the id of the workflow of a batch.
+func BatchWorkflowID(key provision.BatchKey) string { return "batch/" + key.Provider + "/" + key.ID }
+
 // WebhookWorkflowID returns the id of the workflow of a webhook: one webhook has one workflow, which sends one message at a time.
 func WebhookWorkflowID(key provision.WebhookKey) string { return "webhook/" + key.String() }
 
@@ -68,6 +72,8 @@ const (
 	SignalStock = "stock-changed"
 	// SignalImportKept makes an import look for its file in the database.
 	SignalImportKept = "import-kept"
+	// SignalBatchKept makes a batch look for itself in the database.
+	SignalBatchKept = "batch-kept"
 	// SignalAccountsDue makes VerifyAccounts look for accounts that are due.
 	SignalAccountsDue = "accounts-due"
 	// SignalDeliver makes the workflow of a webhook look for messages to send.
@@ -80,12 +86,12 @@ const SignalPassword = "password"
 
 // Updates of a running order. The order refuses each that its state forbids.
 const (
-	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Intervention, as of those below
-	UpdateCancel  = "cancel"
-	UpdateFail    = "fail"
-	UpdateSwap    = "swap"
-	UpdateEndUndo = "end-undo" // while an account is being undone
+	UpdateCorrect = provision.ActionCorrect // input Correction
+	UpdateRetry   = provision.ActionRetry   // input provision.Intervention, as of those below
+	UpdateCancel  = provision.ActionCancel
+	UpdateFail    = provision.ActionFail
+	UpdateSwap    = provision.ActionSwap
+	UpdateEndUndo = provision.ActionEndUndo // while an account is being undone
 )
 
 // Correction is the input of UpdateCorrect.

@@ -77,6 +77,13 @@ var (
 		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
+	// batchRows runs a page of a batch. Rows that do not answer are tried several times. It has no other limit: an outage delays a batch.
+	batchRows = workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout:    activities.LeaseTime,
+		WaitForCancellation: true,
+		RetryPolicy:         backOff(time.Second, time.Minute),
+	}
 	// database is a call of PostgreSQL as a local activity, which costs a fifth of an ordinary one. Its budget fits into one workflow
 	// task; patient does what could not be done by then.
 	database = workflow.LocalActivityOptions{

@@ -91,7 +91,7 @@ func fits(context.Context) (bool, error) { return true, nil }
 
 func databaseOf(db *postgres.DB) api.Database {
 	return api.Database{
-		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History,
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Batches: db.Batches, Deliveries: db.Deliveries, Events: db.Events, History: db.History,
 		IdempotencyKeys: db.IdempotencyKeys, Imports: db.Imports, Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders,
 		Passwords: db.Passwords, Pools: db.Pools, Processes: db.Processes, ProtectedAccounts: db.ProtectedAccounts,
 		SavedFilters: db.SavedFilters, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,

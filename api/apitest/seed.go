@@ -83,7 +83,7 @@ func (s *Seed) Complete(t testing.TB, key provision.OrderKey, account string) {
 		AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "berg-logistics",
 		SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL(account), IAMUserName: "anna.berg",
 		Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
-		UsageAvailableFrom: time.Now(), CompletedAt: time.Now(),
+		UsageAvailableFrom: time.Now(), CompletedAt: time.Now(), ManualSteps: []string{"Register the account.", "Set the currency."},
 	}))
 	require.NoError(t, s.DB.Steps.End(ctx, key, account, provision.StepAllocate, provision.AttemptEnd{State: provision.StepDone}))
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/verbs"
 	"quartermaster/workflows"
 )
 
@@ -21,6 +23,7 @@ type Workflows struct {
 	RefusePassword *provision.Failure // why AWS refuses new passwords; nil: it does not
 	SlowPassword   bool               // a new password takes longer than the API waits
 	Protected      []string           // accounts that imports refuse
+	HoldBatches    bool               // batches begin and do nothing
 
 	mu   sync.Mutex
 	lost int // how many answers about a new order are lost from now on
@@ -121,6 +124,45 @@ func (w *Workflows) WakeWebhooks(context.Context, []provision.WebhookKey) error 
 
 // WakeOrders does nothing.
 func (w *Workflows) WakeOrders(context.Context, []provision.OrderKey) error { return nil }
+
+// StartBatch does nothing: BatchKept runs the rows.
+func (w *Workflows) StartBatch(context.Context, provision.BatchKey) error { return nil }
+
+// BatchKept runs the rows, as a workflow does.
+func (w *Workflows) BatchKept(ctx context.Context, key provision.BatchKey) error {
+	if w.HoldBatches {
+		return nil
+	}
+	b, rows, err := w.DB.Batches.Next(ctx, key, provision.MaxBatch)
+	for _, row := range rows {
+		if err == nil {
+			err = w.runRow(ctx, b, row)
+		}
+	}
+	if err == nil {
+		_, err = w.DB.Batches.Advance(ctx, key)
+	}
+	return err
+}
+
+func (w *Workflows) runRow(ctx context.Context, b provision.Batch, row provision.BatchRow) error {
+	var err error
+	if b.Targets == provision.BatchAccounts {
+		_, err = w.DB.Batches.ChangeAccount(ctx, b, row)
+	} else {
+		ask := verbs.Verbs{Orders: w.DB.Orders, Workflows: w, Log: slog.New(slog.DiscardHandler)}
+		_, err = ask.Act(ctx, b.Tenant, row.ID, b.Verb.Action(), b.Intervention(row))
+	}
+	outcome := provision.RowDone
+	why, refused := provision.RefusalOf(b.Targets.Named(row.ID), err)
+	switch {
+	case refused:
+		outcome = provision.RowRefused
+	case err != nil:
+		return err
+	}
+	return w.DB.Batches.EndRow(ctx, b.BatchKey, row.N, outcome, why)
+}
 
 // StartImport does nothing: ImportKept imports the rows.
 func (w *Workflows) StartImport(context.Context, provision.ImportKey) error { return nil }

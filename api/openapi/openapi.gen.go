@@ -268,6 +268,32 @@ type AccountCounts struct {
 // AccountFile Accounts as CSV (RFC 4180): a header, then one account per row.
 type AccountFile = string
 
+// AccountFilter Selects accounts, as the parameters of `GET /v1/accounts` do. Without any field it selects all accounts.
+type AccountFilter struct {
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment *Environment `json:"environment,omitempty"`
+
+	// HasFinding Only accounts that did not pass their last verification, or only the others.
+	HasFinding *bool `json:"has_finding,omitempty"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace *MarketplaceID `json:"marketplace,omitempty"`
+
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
+	Model *AccountModel `json:"model,omitempty"`
+
+	// Search Only accounts that the text finds.
+	Search *string `json:"search,omitempty"`
+
+	// Status Only accounts with one of these statuses.
+	Status *[]AccountStatus `json:"status,omitempty"`
+
+	// WaitingForVerification Only accounts that become Ready when their verification passes, or only the others.
+	WaitingForVerification *bool `json:"waiting_for_verification,omitempty"`
+}
+
 // AccountHistoryEntry Something that happened to an account.
 type AccountHistoryEntry struct {
 	// Actor Who did it: an API key, an order, the verification, or a user of the command line.
@@ -418,6 +444,15 @@ type AccountSwap struct {
 	Reason ReasonText `json:"reason"`
 }
 
+// AccountTargets Names accounts, either by their ids or by a filter.
+type AccountTargets struct {
+	// Filter Selects accounts, as the parameters of `GET /v1/accounts` do. Without any field it selects all accounts.
+	Filter *AccountFilter `json:"filter,omitempty"`
+
+	// IDs The ids of the accounts.
+	IDs *[]AccountID `json:"ids,omitempty"`
+}
+
 // AccountUpdate The fields to change. Fields that you leave out stay as they are.
 type AccountUpdate struct {
 	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
@@ -462,6 +497,219 @@ type AlternateContact = provision.AlternateContact
 
 // AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 type AlternateContactTypes = []string
+
+// Batch A batch and its progress.
+type Batch struct {
+	// By Who created it.
+	By string `json:"by"`
+
+	// Done The number of rows that are done.
+	Done int `json:"done"`
+
+	// Failed The number of rows of which it is not known whether the verb took effect.
+	Failed int `json:"failed"`
+
+	// FinishedAt When the batch completed or was stopped.
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+
+	// ID The id of a batch, a UUID that its caller chooses; unique within a provider. It is the idempotency key.
+	ID BatchID `json:"id"`
+
+	// Reason Why, in the words of its creator. The histories of its orders or accounts show it.
+	Reason string `json:"reason"`
+
+	// Refused The number of rows whose order or account did not allow the verb.
+	Refused int `json:"refused"`
+
+	// StartedAt When the batch was stored.
+	StartedAt time.Time `json:"started_at"`
+
+	// State `completed`: every row has an outcome. `stopped`: it ended before that; what was done stays.
+	State provision.BatchState `json:"state"`
+
+	// StoppedBecause Who stopped it and why.
+	StoppedBecause *string `json:"stopped_because,omitempty"`
+
+	// Targets What the verb is done to.
+	Targets provision.BatchTargets `json:"targets"`
+
+	// Total The number of rows.
+	Total int `json:"total"`
+
+	// Verb What is done to each order (`retry`, `cancel`, `fail`, `swap`, `end_undo`) or account (the others).
+	Verb BatchVerb `json:"verb"`
+
+	// Waiting The number of rows that were not tried yet.
+	Waiting int `json:"waiting"`
+}
+
+// BatchCandidate An order or account on which a batch would act.
+type BatchCandidate struct {
+	// Code The kind of a problem, for programs. Later releases may add codes: treat one that you do not know by its status.
+	//
+	// | code | status | what happened | what you can do |
+	// |---|---|---|---|
+	// | `BadRequest` | 400 | The request cannot be read. | Compare the request with this document. |
+	// | `InvalidJSON` | 400 | The body is no JSON that can be used: incomplete, not UTF-8, or with a name twice in one object. | Correct the body; `detail` names the place. |
+	// | `InvalidParameter` | 400 | A parameter in the path, the query or a header is invalid. | Correct the parameters that `errors` names. |
+	// | `Unauthorized` | 401 | The API key is missing, unknown, expired or revoked. | Send a valid key. An admin of the provider creates keys. |
+	// | `Forbidden` | 403 | The key lacks the scope that the operation needs, or asks for more than it may do itself. | Use a key of a role that `detail` names. |
+	// | `NotFound` | 404 | It does not exist, or it belongs to another provider or marketplace. | Check the id, and whose key you use. |
+	// | `MethodNotAllowed` | 405 | The path does not support the method. | Use a method that the header `Allow` lists. |
+	// | `RequestTimeout` | 408 | The body did not arrive in time. | Send the same request again, faster or in smaller parts. |
+	// | `OrderIDReused` | 409 | Another order has this id. | Choose another id for a new order, or send the first content again. |
+	// | `NotAsked` | 409 | The order asks no question, or asks for another field, or does not do what the request would end. | Read the order. After a lost answer it means that the first request arrived. |
+	// | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
+	// | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+	// | `BatchIDReused` | 409 | Another batch has this id. | Choose another id for a new batch, or send the first content again. |
+	// | `CountChanged` | 409 | The batch would act on another number of orders or accounts than was reviewed. Nothing was done. | Preview the batch, and send the new `expected_count`. |
+	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
+	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+	// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+	// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
+	// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
+	// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
+	// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
+	// | `BodyTooLarge` | 413 | The body exceeds the limit of the operation. | Send less; split a file. |
+	// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
+	// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
+	// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+	// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
+	// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
+	// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
+	// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
+	// | `Internal` | 500 | Quartermaster has a fault. | Report `request_id` to the operators. An order or a read is safe to repeat. |
+	// | `Unavailable` | 503 | The database or Temporal did not answer in time. | Send the same request again, after `Retry-After`. |
+	Code *ProblemCode `json:"code,omitempty"`
+
+	// ID The id of the order or account.
+	ID string `json:"id"`
+
+	// Message Why it will probably not allow the verb. Absent if it will.
+	Message *string `json:"message,omitempty"`
+
+	// State The state of the order or the status of the account. Absent if there is none of that id.
+	State *string `json:"state,omitempty"`
+}
+
+// BatchCandidates Orders or accounts on which a batch would act.
+type BatchCandidates struct {
+	// Count The number of them.
+	Count int `json:"count"`
+
+	// Items The first 200 of them, in the order of the batch.
+	Items []BatchCandidate `json:"items"`
+}
+
+// BatchID The id of a batch, a UUID that its caller chooses; unique within a provider. It is the idempotency key.
+type BatchID = string
+
+// BatchOutcome The outcome of a row. `waiting`: not tried yet. `refused`: the order or account did not allow the verb. `failed`:
+// it is not known whether the verb took effect.
+type BatchOutcome = provision.BatchOutcome
+
+// BatchPage A page of batches, newest first.
+type BatchPage struct {
+	// Items The batches.
+	Items []Batch `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// BatchPreview What a batch would do.
+type BatchPreview struct {
+	// Can Orders or accounts on which a batch would act.
+	Can BatchCandidates `json:"can"`
+
+	// Cannot Orders or accounts on which a batch would act.
+	Cannot BatchCandidates `json:"cannot"`
+
+	// Count The number of orders or accounts on which it would act.
+	Count int `json:"count"`
+}
+
+// BatchResult A row of a batch and its outcome.
+type BatchResult struct {
+	// Code The kind of a problem, for programs. Later releases may add codes: treat one that you do not know by its status.
+	//
+	// | code | status | what happened | what you can do |
+	// |---|---|---|---|
+	// | `BadRequest` | 400 | The request cannot be read. | Compare the request with this document. |
+	// | `InvalidJSON` | 400 | The body is no JSON that can be used: incomplete, not UTF-8, or with a name twice in one object. | Correct the body; `detail` names the place. |
+	// | `InvalidParameter` | 400 | A parameter in the path, the query or a header is invalid. | Correct the parameters that `errors` names. |
+	// | `Unauthorized` | 401 | The API key is missing, unknown, expired or revoked. | Send a valid key. An admin of the provider creates keys. |
+	// | `Forbidden` | 403 | The key lacks the scope that the operation needs, or asks for more than it may do itself. | Use a key of a role that `detail` names. |
+	// | `NotFound` | 404 | It does not exist, or it belongs to another provider or marketplace. | Check the id, and whose key you use. |
+	// | `MethodNotAllowed` | 405 | The path does not support the method. | Use a method that the header `Allow` lists. |
+	// | `RequestTimeout` | 408 | The body did not arrive in time. | Send the same request again, faster or in smaller parts. |
+	// | `OrderIDReused` | 409 | Another order has this id. | Choose another id for a new order, or send the first content again. |
+	// | `NotAsked` | 409 | The order asks no question, or asks for another field, or does not do what the request would end. | Read the order. After a lost answer it means that the first request arrived. |
+	// | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
+	// | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+	// | `BatchIDReused` | 409 | Another batch has this id. | Choose another id for a new batch, or send the first content again. |
+	// | `CountChanged` | 409 | The batch would act on another number of orders or accounts than was reviewed. Nothing was done. | Preview the batch, and send the new `expected_count`. |
+	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
+	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+	// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
+	// | `StillRunning` | 409 | An earlier request with the same `Idempotency-Key` is running. | Repeat the request in a moment to learn what the earlier one made. |
+	// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
+	// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
+	// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
+	// | `BodyTooLarge` | 413 | The body exceeds the limit of the operation. | Send less; split a file. |
+	// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
+	// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
+	// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+	// | `IdempotencyKeyReused` | 422 | An earlier, different request had the same `Idempotency-Key`. | Choose a new key for a new request, or send the first request unchanged. |
+	// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
+	// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
+	// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
+	// | `Internal` | 500 | Quartermaster has a fault. | Report `request_id` to the operators. An order or a read is safe to repeat. |
+	// | `Unavailable` | 503 | The database or Temporal did not answer in time. | Send the same request again, after `Retry-After`. |
+	Code *ProblemCode `json:"code,omitempty"`
+
+	// EndedAt When it got its outcome. Absent while it waits.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// ID The id of the order or account.
+	ID string `json:"id"`
+
+	// Message Why it was refused or has failed: what the operation for a single order or account would answer.
+	Message *string `json:"message,omitempty"`
+
+	// Outcome The outcome of a row. `waiting`: not tried yet. `refused`: the order or account did not allow the verb. `failed`:
+	// it is not known whether the verb took effect.
+	Outcome BatchOutcome `json:"outcome"`
+
+	// Row The place in the batch, starting at 1.
+	Row int `json:"row"`
+}
+
+// BatchResultPage A page of results, in the order of the batch.
+type BatchResultPage struct {
+	// Items The results.
+	Items []BatchResult `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// BatchSelection What a batch would do, and to what. Send `orders` for a verb of orders, and `accounts` for one of accounts.
+type BatchSelection struct {
+	// Accounts Names accounts, either by their ids or by a filter.
+	Accounts *AccountTargets `json:"accounts,omitempty"`
+
+	// Orders Names orders, either by their ids or by a filter.
+	Orders *OrderTargets `json:"orders,omitempty"`
+
+	// Verb What is done to each order (`retry`, `cancel`, `fail`, `swap`, `end_undo`) or account (the others).
+	Verb BatchVerb `json:"verb"`
+}
+
+// BatchVerb What is done to each order (`retry`, `cancel`, `fail`, `swap`, `end_undo`) or account (the others).
+type BatchVerb = provision.BatchVerb
 
 // BlockedDelivery The oldest message, which the receiver has not accepted yet. The messages behind it wait, and a test event does
 // not. Absent if no message was refused.
@@ -1285,6 +1533,27 @@ type NewAccount struct {
 	RootEmail string `json:"root_email"`
 }
 
+// NewBatch A batch. Send `orders` for a verb of orders, and `accounts` for one of accounts.
+type NewBatch struct {
+	// Accounts Names accounts, either by their ids or by a filter.
+	Accounts *AccountTargets `json:"accounts,omitempty"`
+
+	// ExpectedCount The number of orders or accounts that was reviewed.
+	ExpectedCount int `json:"expected_count"`
+
+	// ID The id of a batch, a UUID that its caller chooses; unique within a provider. It is the idempotency key.
+	ID BatchID `json:"id"`
+
+	// Orders Names orders, either by their ids or by a filter.
+	Orders *OrderTargets `json:"orders,omitempty"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason ReasonText `json:"reason"`
+
+	// Verb What is done to each order (`retry`, `cancel`, `fail`, `swap`, `end_undo`) or account (the others).
+	Verb BatchVerb `json:"verb"`
+}
+
 // NewOrder A completed order form. The provider is the one that the API key belongs to.
 type NewOrder struct {
 	// AccountModel The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
@@ -1733,6 +2002,92 @@ type OrderEvent struct {
 	Type EventName `json:"type"`
 }
 
+// OrderFilter Selects orders, as the parameters of `GET /v1/orders` do. Without any field it selects all orders.
+type OrderFilter struct {
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
+	AccountID *AccountID `json:"account_id,omitempty"`
+
+	// Asks Whom a question is for. `customer`: the marketplace, which corrects the order for its customer. `operator`: of the
+	// provider, who fixes the cause and retries the order, swaps its account, or fails it.
+	Asks *Addressee `json:"asks,omitempty"`
+
+	// CreatedAfter Only orders created at this time or later.
+	CreatedAfter *time.Time `json:"created_after,omitempty"`
+
+	// CreatedBefore Only orders created before this time.
+	CreatedBefore *time.Time `json:"created_before,omitempty"`
+
+	// CustomerID Only orders of this customer.
+	CustomerID *string `json:"customer_id,omitempty"`
+
+	// EndedAfter Only orders that completed, failed or were cancelled at this time or later.
+	EndedAfter *time.Time `json:"ended_after,omitempty"`
+
+	// EndedBefore Only orders that completed, failed or were cancelled before this time.
+	EndedBefore *time.Time `json:"ended_before,omitempty"`
+
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment *Environment `json:"environment,omitempty"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace *MarketplaceID `json:"marketplace,omitempty"`
+
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
+	Model *AccountModel `json:"model,omitempty"`
+
+	// Search Only orders that the text finds.
+	Search *string `json:"search,omitempty"`
+
+	// State Only orders in one of these states.
+	State *[]OrderState `json:"state,omitempty"`
+}
+
+// OrderForm What can be ordered.
+type OrderForm struct {
+	// Models The account models. An order need not name one; it then takes the oldest account of any model.
+	Models []OrderFormModel `json:"models"`
+
+	// Pools The pools, by marketplace and environment.
+	Pools []OrderFormPool `json:"pools"`
+}
+
+// OrderFormModel An account model of the AWS Solution Provider Program.
+type OrderFormModel struct {
+	// CustomerOwnsRoot true: the customer receives the root user, and the result of the order has instructions for it.
+	CustomerOwnsRoot bool `json:"customer_owns_root"`
+
+	// ID The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
+	ID AccountModel `json:"id"`
+
+	// Title Its name.
+	Title string `json:"title"`
+}
+
+// OrderFormPool A pool that orders can take accounts of.
+type OrderFormPool struct {
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment Environment `json:"environment"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// OrdersWaiting Orders that wait for an account of this pool.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready Accounts that orders can take.
+	Ready int `json:"ready"`
+
+	// ReadyByModel The same, by account model. A model that is missing has none.
+	ReadyByModel map[string]int `json:"ready_by_model"`
+
+	// Suspended true: orders get no account until accounts of the pool can be opened again.
+	Suspended bool `json:"suspended"`
+}
+
 // OrderHistoryEntry Something that happened to an order.
 type OrderHistoryEntry struct {
 	// Actor Who did it: an API key, the order's own workflow, the reconciler, or a user of the command line.
@@ -1790,6 +2145,15 @@ type OrderPage struct {
 // `action_required`: the order asks a question, see `failure` · `compensating`: being undone · `completed`,
 // `failed` and `cancelled` are final.
 type OrderState = provision.OrderState
+
+// OrderTargets Names orders, either by their ids or by a filter.
+type OrderTargets struct {
+	// Filter Selects orders, as the parameters of `GET /v1/orders` do. Without any field it selects all orders.
+	Filter *OrderFilter `json:"filter,omitempty"`
+
+	// IDs The ids of the orders.
+	IDs *[]OrderID `json:"ids,omitempty"`
+}
 
 // OtherEvent A message about something other than an order. Clients must tolerate new types and members.
 type OtherEvent struct {
@@ -2166,6 +2530,8 @@ type Problem struct {
 	// | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
 	// | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
 	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+	// | `BatchIDReused` | 409 | Another batch has this id. | Choose another id for a new batch, or send the first content again. |
+	// | `CountChanged` | 409 | The batch would act on another number of orders or accounts than was reviewed. Nothing was done. | Preview the batch, and send the new `expected_count`. |
 	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
 	// | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
@@ -2224,6 +2590,8 @@ type Problem struct {
 // | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
 // | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
 // | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+// | `BatchIDReused` | 409 | Another batch has this id. | Choose another id for a new batch, or send the first content again. |
+// | `CountChanged` | 409 | The batch would act on another number of orders or accounts than was reviewed. Nothing was done. | Preview the batch, and send the new `expected_count`. |
 // | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
 // | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
 // | `AlreadyDone` | 409 | An earlier request with the same `Idempotency-Key` did this; its secret cannot be shown again. | If you did not receive the secret, rotate what `earlier` names. |
@@ -2873,6 +3241,9 @@ type AccountSearch = string
 // AlertIDInPath defines model for AlertIDInPath.
 type AlertIDInPath = string
 
+// BatchIDInPath The id of a batch, a UUID that its caller chooses; unique within a provider. It is the idempotency key.
+type BatchIDInPath = BatchID
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3113,6 +3484,27 @@ type RotateAPIKeyParams struct {
 	// `IdempotencyKeyReused`. Keys of different callers have nothing to do with each other. A request that was refused
 	// leaves its key unused.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListBatchesParams defines parameters for ListBatches.
+type ListBatchesParams struct {
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListBatchResultsParams defines parameters for ListBatchResults.
+type ListBatchResultsParams struct {
+	// Outcome Only rows with this outcome. Repeat the parameter to match several outcomes.
+	Outcome *[]BatchOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RotateCallbackSecretParams defines parameters for RotateCallbackSecret.
@@ -3457,6 +3849,15 @@ type RevokeAPIKeyJSONRequestBody = KeyRevocation
 
 // RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
 type RotateAPIKeyJSONRequestBody = KeyRotation
+
+// CreateBatchJSONRequestBody defines body for CreateBatch for application/json ContentType.
+type CreateBatchJSONRequestBody = NewBatch
+
+// PreviewBatchJSONRequestBody defines body for PreviewBatch for application/json ContentType.
+type PreviewBatchJSONRequestBody = BatchSelection
+
+// StopBatchJSONRequestBody defines body for StopBatch for application/json ContentType.
+type StopBatchJSONRequestBody = Reason
 
 // RotateCallbackSecretJSONRequestBody defines body for RotateCallbackSecret for application/json ContentType.
 type RotateCallbackSecretJSONRequestBody = SecretRotation
@@ -3978,6 +4379,117 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListBatches List batches, newest first
+	//
+	// Lists the batches of orders if the key has `orders:read`, and those of accounts if it has `accounts:read`. A key
+	// that is bound to marketplaces sees the batches of keys that are bound to none but those. Batches are kept for 90
+	// days.
+	//
+	// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+	ListBatches(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateBatchWithBody Do one verb to many orders or accounts
+	//
+	// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+	// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+	// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+	// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+	// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+	//
+	// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+	// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+	//
+	// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+	// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+	// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+	// with other content is refused with **409** `BatchIDReused`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateBatch Do one verb to many orders or accounts
+	//
+	// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+	// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+	// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+	// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+	// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+	//
+	// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+	// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+	//
+	// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+	// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+	// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+	// with other content is refused with **409** `BatchIDReused`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatch(ctx context.Context, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewBatchWithBody Review what a batch would do
+	//
+	// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+	// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+	// when its turn comes. Send `count` as the `expected_count` of the batch.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+	PreviewBatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewBatch Review what a batch would do
+	//
+	// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+	// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+	// when its turn comes. Send `count` as the `expected_count` of the batch.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+	PreviewBatch(ctx context.Context, body PreviewBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBatch Read a batch
+	//
+	// Shows the progress of a batch. `state` is `completed` when every row has an outcome, refused and failed rows
+	// included. A batch of orders requires `orders:read`, one of accounts `accounts:read`.
+	//
+	// Corresponds with GET /v1/batches/{batch_id} (the `GetBatch` operationId).
+	GetBatch(ctx context.Context, batchID BatchIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBatchResults List the results of a batch
+	//
+	// Lists the rows of a batch in their order, with the outcome of each: one for each order or account. To try the rows
+	// that have failed again, create a new batch with their ids.
+	//
+	// Corresponds with GET /v1/batches/{batch_id}/results (the `ListBatchResults` operationId).
+	ListBatchResults(ctx context.Context, batchID BatchIDInPath, params *ListBatchResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopBatchWithBody Stop a batch
+	//
+	// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+	// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+	// batch whose key was revoked: a batch goes on without its key.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+	StopBatchWithBody(ctx context.Context, batchID BatchIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopBatch Stop a batch
+	//
+	// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+	// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+	// batch whose key was revoked: a batch goes on without its key.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+	StopBatch(ctx context.Context, batchID BatchIDInPath, body StopBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetCallbackSecret Read the state of the callback secret
 	//
 	// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
@@ -4097,6 +4609,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 	CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOrderForm Read what can be ordered
+	//
+	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+	// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+	// that already wait in its pool.
+	//
+	// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+	GetOrderForm(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOrders List orders, newest first
 	//
@@ -5567,6 +6088,207 @@ func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, params *Ro
 	return c.Client.Do(req)
 }
 
+// ListBatches List batches, newest first
+//
+// Lists the batches of orders if the key has `orders:read`, and those of accounts if it has `accounts:read`. A key
+// that is bound to marketplaces sees the batches of keys that are bound to none but those. Batches are kept for 90
+// days.
+//
+// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+func (c *Client) ListBatches(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBatchesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateBatchWithBody Do one verb to many orders or accounts
+//
+// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+//
+// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+//
+// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+// with other content is refused with **409** `BatchIDReused`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateBatch Do one verb to many orders or accounts
+//
+// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+//
+// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+//
+// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+// with other content is refused with **409** `BatchIDReused`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatch(ctx context.Context, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewBatchWithBody Review what a batch would do
+//
+// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+// when its turn comes. Send `count` as the `expected_count` of the batch.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+func (c *Client) PreviewBatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewBatchRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewBatch Review what a batch would do
+//
+// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+// when its turn comes. Send `count` as the `expected_count` of the batch.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+func (c *Client) PreviewBatch(ctx context.Context, body PreviewBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewBatchRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBatch Read a batch
+//
+// Shows the progress of a batch. `state` is `completed` when every row has an outcome, refused and failed rows
+// included. A batch of orders requires `orders:read`, one of accounts `accounts:read`.
+//
+// Corresponds with GET /v1/batches/{batch_id} (the `GetBatch` operationId).
+func (c *Client) GetBatch(ctx context.Context, batchID BatchIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBatchRequest(c.Server, batchID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBatchResults List the results of a batch
+//
+// Lists the rows of a batch in their order, with the outcome of each: one for each order or account. To try the rows
+// that have failed again, create a new batch with their ids.
+//
+// Corresponds with GET /v1/batches/{batch_id}/results (the `ListBatchResults` operationId).
+func (c *Client) ListBatchResults(ctx context.Context, batchID BatchIDInPath, params *ListBatchResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBatchResultsRequest(c.Server, batchID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopBatchWithBody Stop a batch
+//
+// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+// batch whose key was revoked: a batch goes on without its key.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+func (c *Client) StopBatchWithBody(ctx context.Context, batchID BatchIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBatchRequestWithBody(c.Server, batchID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopBatch Stop a batch
+//
+// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+// batch whose key was revoked: a batch goes on without its key.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+func (c *Client) StopBatch(ctx context.Context, batchID BatchIDInPath, body StopBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopBatchRequest(c.Server, batchID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetCallbackSecret Read the state of the callback secret
 //
 // Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
@@ -5787,6 +6509,25 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 // Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 func (c *Client) CountOrders(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCountOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOrderForm Read what can be ordered
+//
+// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+// that already wait in its pool.
+//
+// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+func (c *Client) GetOrderForm(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrderFormRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -8754,6 +9495,318 @@ func NewRotateAPIKeyRequestWithBody(server string, keyID KeyIDInPath, params *Ro
 	return req, nil
 }
 
+// NewListBatchesRequest constructs an http.Request for the ListBatches method
+func NewListBatchesRequest(server string, params *ListBatchesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateBatchRequest calls the generic CreateBatch builder with application/json body
+func NewCreateBatchRequest(server string, body CreateBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateBatchRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateBatchRequestWithBody constructs an http.Request for the CreateBatch method, with any body, and a specified content type
+func NewCreateBatchRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPreviewBatchRequest calls the generic PreviewBatch builder with application/json body
+func NewPreviewBatchRequest(server string, body PreviewBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPreviewBatchRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPreviewBatchRequestWithBody constructs an http.Request for the PreviewBatch method, with any body, and a specified content type
+func NewPreviewBatchRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/preview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetBatchRequest constructs an http.Request for the GetBatch method
+func NewGetBatchRequest(server string, batchID BatchIDInPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "batch_id", batchID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListBatchResultsRequest constructs an http.Request for the ListBatchResults method
+func NewListBatchResultsRequest(server string, batchID BatchIDInPath, params *ListBatchResultsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "batch_id", batchID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/results", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStopBatchRequest calls the generic StopBatch builder with application/json body
+func NewStopBatchRequest(server string, batchID BatchIDInPath, body StopBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStopBatchRequestWithBody(server, batchID, "application/json", bodyReader)
+}
+
+// NewStopBatchRequestWithBody constructs an http.Request for the StopBatch method, with any body, and a specified content type
+func NewStopBatchRequestWithBody(server string, batchID BatchIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "batch_id", batchID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/stop", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetCallbackSecretRequest constructs an http.Request for the GetCallbackSecret method
 func NewGetCallbackSecretRequest(server string) (*http.Request, error) {
 	var err error
@@ -9456,6 +10509,33 @@ func NewCountOrdersRequest(server string, params *CountOrdersParams) (*http.Requ
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOrderFormRequest constructs an http.Request for the GetOrderForm method
+func NewGetOrderFormRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/order-form")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -12337,6 +13417,123 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, params *RotateAPIKeyParams, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
+	// ListBatchesWithResponse List batches, newest first
+	//
+	// Lists the batches of orders if the key has `orders:read`, and those of accounts if it has `accounts:read`. A key
+	// that is bound to marketplaces sees the batches of keys that are bound to none but those. Batches are kept for 90
+	// days.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+	ListBatchesWithResponse(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*ListBatchesResponse, error)
+
+	// CreateBatchWithBodyWithResponse Do one verb to many orders or accounts
+	//
+	// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+	// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+	// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+	// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+	// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+	//
+	// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+	// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+	//
+	// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+	// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+	// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+	// with other content is refused with **409** `BatchIDReused`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
+	// CreateBatchWithResponse Do one verb to many orders or accounts
+	//
+	// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+	// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+	// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+	// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+	// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+	//
+	// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+	// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+	//
+	// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+	// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+	// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+	// with other content is refused with **409** `BatchIDReused`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithResponse(ctx context.Context, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
+	// PreviewBatchWithBodyWithResponse Review what a batch would do
+	//
+	// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+	// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+	// when its turn comes. Send `count` as the `expected_count` of the batch.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+	PreviewBatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewBatchResponse, error)
+
+	// PreviewBatchWithResponse Review what a batch would do
+	//
+	// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+	// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+	// when its turn comes. Send `count` as the `expected_count` of the batch.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+	PreviewBatchWithResponse(ctx context.Context, body PreviewBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewBatchResponse, error)
+
+	// GetBatchWithResponse Read a batch
+	//
+	// Shows the progress of a batch. `state` is `completed` when every row has an outcome, refused and failed rows
+	// included. A batch of orders requires `orders:read`, one of accounts `accounts:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{batch_id} (the `GetBatch` operationId).
+	GetBatchWithResponse(ctx context.Context, batchID BatchIDInPath, reqEditors ...RequestEditorFn) (*GetBatchResponse, error)
+
+	// ListBatchResultsWithResponse List the results of a batch
+	//
+	// Lists the rows of a batch in their order, with the outcome of each: one for each order or account. To try the rows
+	// that have failed again, create a new batch with their ids.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{batch_id}/results (the `ListBatchResults` operationId).
+	ListBatchResultsWithResponse(ctx context.Context, batchID BatchIDInPath, params *ListBatchResultsParams, reqEditors ...RequestEditorFn) (*ListBatchResultsResponse, error)
+
+	// StopBatchWithBodyWithResponse Stop a batch
+	//
+	// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+	// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+	// batch whose key was revoked: a batch goes on without its key.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+	StopBatchWithBodyWithResponse(ctx context.Context, batchID BatchIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBatchResponse, error)
+
+	// StopBatchWithResponse Stop a batch
+	//
+	// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+	// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+	// batch whose key was revoked: a batch goes on without its key.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+	StopBatchWithResponse(ctx context.Context, batchID BatchIDInPath, body StopBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBatchResponse, error)
+
 	// GetCallbackSecretWithResponse Read the state of the callback secret
 	//
 	// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
@@ -12474,6 +13671,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/order-counts (the `CountOrders` operationId).
 	CountOrdersWithResponse(ctx context.Context, params *CountOrdersParams, reqEditors ...RequestEditorFn) (*CountOrdersResponse, error)
+
+	// GetOrderFormWithResponse Read what can be ordered
+	//
+	// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+	// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+	// that already wait in its pool.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+	GetOrderFormWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOrderFormResponse, error)
 
 	// ListOrdersWithResponse List orders, newest first
 	//
@@ -14367,6 +15575,273 @@ func (r RotateAPIKeyResponse) ContentType() string {
 	return ""
 }
 
+type ListBatchesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchPage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBatchesResponse) GetJSON200() *BatchPage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBatchesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBatchesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBatchesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBatchesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateBatchResponse200Headers the declared response headers of an HTTP 200 response for CreateBatch
+type CreateBatchResponse200Headers struct {
+	Location string
+}
+
+// CreateBatchResponse202Headers the declared response headers of an HTTP 202 response for CreateBatch
+type CreateBatchResponse202Headers struct {
+	Location string
+}
+
+type CreateBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Batch
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Batch
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateBatchResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateBatchResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateBatchResponse) GetJSON200() *Batch {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateBatchResponse) GetJSON202() *Batch {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PreviewBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchPreview
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewBatchResponse) GetJSON200() *BatchPreview {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Batch
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetBatchResponse) GetJSON200() *Batch {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListBatchResultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchResultPage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBatchResultsResponse) GetJSON200() *BatchResultPage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBatchResultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBatchResultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBatchResultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBatchResultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StopBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Batch
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopBatchResponse) GetJSON200() *Batch {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r StopBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetCallbackSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14771,6 +16246,47 @@ func (r CountOrdersResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CountOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOrderFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrderForm
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOrderFormResponse) GetJSON200() *OrderForm {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOrderFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrderFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrderFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrderFormResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17207,6 +18723,177 @@ func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyI
 	return ParseRotateAPIKeyResponse(rsp)
 }
 
+// ListBatchesWithResponse List batches, newest first
+//
+// Lists the batches of orders if the key has `orders:read`, and those of accounts if it has `accounts:read`. A key
+// that is bound to marketplaces sees the batches of keys that are bound to none but those. Batches are kept for 90
+// days.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+func (c *ClientWithResponses) ListBatchesWithResponse(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*ListBatchesResponse, error) {
+	rsp, err := c.ListBatches(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBatchesResponse(rsp)
+}
+
+// CreateBatchWithBodyWithResponse Do one verb to many orders or accounts
+//
+// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+//
+// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+//
+// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+// with other content is refused with **409** `BatchIDReused`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatchWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
+// CreateBatchWithResponse Do one verb to many orders or accounts
+//
+// A batch does to each order or account what the operation for a single one does: with the same rules, the same
+// entries in its history, and the scope of that operation, which the key must have. The verbs of orders are `retry`,
+// `fail`, `swap`, `end_undo` (scope `orders:operate`) and `cancel` (`orders:write`); those of accounts are `verify`,
+// `invalidate`, `return` and `delete` (`accounts:write`). Name at most 10,000 orders or accounts by their `ids`, or
+// select them with the filter of the list. What a filter selects is decided when the batch is accepted.
+//
+// `expected_count` is the number that a person has reviewed, for example in a preview. If the batch would now act on
+// another number, nothing happens, and the answer is **409** `CountChanged` with both numbers.
+//
+// Answers **202** as soon as the batch is stored durably. It then runs in the background until every row has an
+// outcome, also after a crash; at most 20 rows a second for each worker. You choose the `id`: if the answer is lost
+// or **503**, send the same request again. It starts nothing twice, and answers **200** with the batch. The same id
+// with other content is refused with **409** `BatchIDReused`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithResponse(ctx context.Context, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatch(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
+// PreviewBatchWithBodyWithResponse Review what a batch would do
+//
+// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+// when its turn comes. Send `count` as the `expected_count` of the batch.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+func (c *ClientWithResponses) PreviewBatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewBatchResponse, error) {
+	rsp, err := c.PreviewBatchWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewBatchResponse(rsp)
+}
+
+// PreviewBatchWithResponse Review what a batch would do
+//
+// Changes nothing. Says on how many orders or accounts a batch would act, and lists the first 200 that will probably
+// allow the verb and the first 200 that will not, with the reason. A batch tries all of them: it is decided for each
+// when its turn comes. Send `count` as the `expected_count` of the batch.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/preview (the `PreviewBatch` operationId).
+func (c *ClientWithResponses) PreviewBatchWithResponse(ctx context.Context, body PreviewBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewBatchResponse, error) {
+	rsp, err := c.PreviewBatch(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewBatchResponse(rsp)
+}
+
+// GetBatchWithResponse Read a batch
+//
+// Shows the progress of a batch. `state` is `completed` when every row has an outcome, refused and failed rows
+// included. A batch of orders requires `orders:read`, one of accounts `accounts:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{batch_id} (the `GetBatch` operationId).
+func (c *ClientWithResponses) GetBatchWithResponse(ctx context.Context, batchID BatchIDInPath, reqEditors ...RequestEditorFn) (*GetBatchResponse, error) {
+	rsp, err := c.GetBatch(ctx, batchID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBatchResponse(rsp)
+}
+
+// ListBatchResultsWithResponse List the results of a batch
+//
+// Lists the rows of a batch in their order, with the outcome of each: one for each order or account. To try the rows
+// that have failed again, create a new batch with their ids.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{batch_id}/results (the `ListBatchResults` operationId).
+func (c *ClientWithResponses) ListBatchResultsWithResponse(ctx context.Context, batchID BatchIDInPath, params *ListBatchResultsParams, reqEditors ...RequestEditorFn) (*ListBatchResultsResponse, error) {
+	rsp, err := c.ListBatchResults(ctx, batchID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBatchResultsResponse(rsp)
+}
+
+// StopBatchWithBodyWithResponse Stop a batch
+//
+// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+// batch whose key was revoked: a batch goes on without its key.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+func (c *ClientWithResponses) StopBatchWithBodyWithResponse(ctx context.Context, batchID BatchIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopBatchResponse, error) {
+	rsp, err := c.StopBatchWithBody(ctx, batchID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopBatchResponse(rsp)
+}
+
+// StopBatchWithResponse Stop a batch
+//
+// Ends a batch that is running, within seconds: at most 40 rows that have begun still get their outcome, and the
+// others stay `waiting` and are never done. What was done stays. Requires the scope of the batch's verb. Also for a
+// batch whose key was revoked: a batch goes on without its key.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{batch_id}/stop (the `StopBatch` operationId).
+func (c *ClientWithResponses) StopBatchWithResponse(ctx context.Context, batchID BatchIDInPath, body StopBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*StopBatchResponse, error) {
+	rsp, err := c.StopBatch(ctx, batchID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopBatchResponse(rsp)
+}
+
 // GetCallbackSecretWithResponse Read the state of the callback secret
 //
 // Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
@@ -17409,6 +19096,23 @@ func (c *ClientWithResponses) CountOrdersWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseCountOrdersResponse(rsp)
+}
+
+// GetOrderFormWithResponse Read what can be ordered
+//
+// Returns what a form for a new order offers: the pools of the marketplaces that the caller sees, with the number of
+// accounts that are Ready, and the account models. An order for which no account is Ready waits behind the orders
+// that already wait in its pool.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/order-form (the `GetOrderForm` operationId).
+func (c *ClientWithResponses) GetOrderFormWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOrderFormResponse, error) {
+	rsp, err := c.GetOrderForm(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrderFormResponse(rsp)
 }
 
 // ListOrdersWithResponse List orders, newest first
@@ -19380,6 +21084,192 @@ func ParseRotateAPIKeyResponse(rsp *http.Response) (*RotateAPIKeyResponse, error
 	return response, nil
 }
 
+// ParseListBatchesResponse parses an HTTP response from a ListBatchesWithResponse call
+func ParseListBatchesResponse(rsp *http.Response) (*ListBatchesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBatchesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateBatchResponse parses an HTTP response from a CreateBatchWithResponse call
+func ParseCreateBatchResponse(rsp *http.Response) (*CreateBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateBatchResponse200Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateBatchResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePreviewBatchResponse parses an HTTP response from a PreviewBatchWithResponse call
+func ParsePreviewBatchResponse(rsp *http.Response) (*PreviewBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetBatchResponse parses an HTTP response from a GetBatchWithResponse call
+func ParseGetBatchResponse(rsp *http.Response) (*GetBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBatchResultsResponse parses an HTTP response from a ListBatchResultsWithResponse call
+func ParseListBatchResultsResponse(rsp *http.Response) (*ListBatchResultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBatchResultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchResultPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStopBatchResponse parses an HTTP response from a StopBatchWithResponse call
+func ParseStopBatchResponse(rsp *http.Response) (*StopBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetCallbackSecretResponse parses an HTTP response from a GetCallbackSecretWithResponse call
 func ParseGetCallbackSecretResponse(rsp *http.Response) (*GetCallbackSecretResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -19636,6 +21526,32 @@ func ParseCountOrdersResponse(rsp *http.Response) (*CountOrdersResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest OrderCounts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOrderFormResponse parses an HTTP response from a GetOrderFormWithResponse call
+func ParseGetOrderFormResponse(rsp *http.Response) (*GetOrderFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrderFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderForm
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -256,6 +256,26 @@ func AccountImport(i provision.AccountImport) openapi.AccountImport {
 	}
 }
 
+// Batch returns a batch as the API shows it.
+func Batch(b provision.Batch) openapi.Batch {
+	return openapi.Batch{
+		ID:             b.ID,
+		Verb:           b.Verb,
+		Targets:        b.Targets,
+		State:          b.State,
+		StoppedBecause: Optional(b.StoppedBecause),
+		By:             b.Actor,
+		Reason:         b.Reason,
+		Total:          b.Total,
+		Done:           b.Done,
+		Refused:        b.Refused,
+		Failed:         b.Failed,
+		Waiting:        b.Total - b.Done - b.Refused - b.Failed,
+		StartedAt:      b.StartedAt.UTC(),
+		FinishedAt:     UTC(b.FinishedAt),
+	}
+}
+
 // Optional returns nil for a zero value.
 func Optional[T comparable](v T) *T {
 	var zero T

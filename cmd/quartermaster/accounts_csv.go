@@ -96,7 +96,7 @@ func (c *importAccountsCommand) wait(
 	shown := progress{out: e.logs, live: e.answerable}
 	defer shown.clear()
 	for now.State == provision.ImportRunning {
-		shown.show(now)
+		shown.show(now.RowsDone, now.RowsTotal)
 		err := pause(e, c.Poll)
 		if err != nil {
 			fmt.Fprintf(e.logs, "the import %s goes on without this command; importing the file again adds nothing twice\n", now.ID)
@@ -154,18 +154,18 @@ func compilerStyle(file string, f openapi.RowResult) string {
 	return fmt.Sprintf("%s:%d:%s: %s", file, f.Line, column, or(f.Message, ""))
 }
 
-// progress shows how far an import is: on a terminal one line that changes, otherwise a line each time.
+// progress shows how far an import or a batch is: on a terminal one line that changes, otherwise a line each time.
 type progress struct {
 	out  io.Writer
 	live bool
 }
 
-func (p progress) show(i openapi.AccountImport) {
+func (p progress) show(done, total int) {
 	end := "\n"
 	if p.live {
 		end = ""
 	}
-	fmt.Fprintf(p.out, "%d of %d rows%s", i.RowsDone, i.RowsTotal, end)
+	fmt.Fprintf(p.out, "%d of %d rows%s", done, total, end)
 }
 
 func (p progress) clear() {

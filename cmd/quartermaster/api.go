@@ -30,6 +30,7 @@ type apiCommand struct {
 	oidcOptions
 	Listen            string  `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string  `help:"URL of this service for marketplaces and customers." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
+	TemporalWeb       string  `help:"URL of the Temporal Web UI, to which orders link. Unset: no links." env:"QM_TEMPORAL_WEB" placeholder:"URL"`
 	RequestsPerSecond float64 `help:"How many requests a second each API key may send." env:"QM_REQUESTS_PER_SECOND" default:"50"`
 	PrincipalARN      string  `name:"aws-principal-arn" help:"Role or user that the workers run as, for the trust policies of accounts' roles. Unset: the one that a worker has reported, without its path." env:"QM_AWS_PRINCIPAL_ARN" placeholder:"ARN"`
 	CodecListen       string  `help:"Address of the codec endpoint, with which Temporal's Web UI decrypts payloads. Unset: no endpoint." env:"QM_CODEC_LISTEN" placeholder:"HOST:PORT"`
@@ -62,6 +63,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	temporal.LinkTo(c.PublicURL)
 	registry := metrics.New(db.Stock, db.Orders, e.log)
 	registry.MustRegister(metrics.OfTemporal(temporal, e.log))
 	handler, err := api.New(api.Config{
@@ -76,6 +78,8 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
+		TemporalWeb:       c.TemporalWeb,
+		TemporalNamespace: temporal.Namespace(),
 		ProtectedIDs:      c.ProtectedAccounts,
 		PrincipalARN:      c.PrincipalARN,
 		RequestsPerSecond: c.RequestsPerSecond,
@@ -135,7 +139,7 @@ func (c *apiCommand) withConsole(e *env, db *postgres.DB, ring *secrets.Ring, ha
 // databaseOf returns what the API needs of the database.
 func databaseOf(db *postgres.DB) api.Database {
 	return api.Database{
-		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History,
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Batches: db.Batches, Deliveries: db.Deliveries, Events: db.Events, History: db.History,
 		IdempotencyKeys: db.IdempotencyKeys, Imports: db.Imports, Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders,
 		Passwords: db.Passwords, Pools: db.Pools, Processes: db.Processes, ProtectedAccounts: db.ProtectedAccounts,
 		SavedFilters: db.SavedFilters, Sessions: db.Sessions, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,

@@ -83,6 +83,7 @@ type bulk struct {
 	targets  []target
 	destroys bool // asks even for a single target
 	selected bool // a filter chose the targets: asks even for a single one
+	count    int  // of the targets, if not all are known; 0: they are
 
 	// do applies the verb. It returns the API's JSON, and a few words about the result.
 	do func(id string) (raw []byte, result string, err error)
@@ -142,8 +143,9 @@ func (b bulk) confirm(e *env) error {
 	if b.Yes {
 		return nil
 	}
-	what := fmt.Sprintf("%s %d %s", b.verb, len(b.targets), cmp.Or(b.plural, b.noun+"s"))
-	if len(b.targets) == 1 {
+	count := cmp.Or(b.count, len(b.targets))
+	what := fmt.Sprintf("%s %d %s", b.verb, count, cmp.Or(b.plural, b.noun+"s"))
+	if count == 1 && b.count == 0 {
 		what = strings.TrimSpace(fmt.Sprintf("%s %s %s", b.verb, b.noun, b.targets[0].id))
 	}
 	if !e.answerable {
@@ -152,7 +154,7 @@ func (b bulk) confirm(e *env) error {
 	fmt.Fprintf(e.logs, "This will %s:\n", what)
 	for i, t := range b.targets {
 		if i == shownBefore {
-			fmt.Fprintf(e.logs, "  … and %d more\n", len(b.targets)-shownBefore)
+			fmt.Fprintf(e.logs, "  … and %d more\n", count-shownBefore)
 			break
 		}
 		fmt.Fprintln(e.logs, strings.TrimRight("  "+t.id+"  "+oneLine(t.what), " "))

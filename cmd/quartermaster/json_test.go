@@ -59,6 +59,7 @@ func TestEveryCommandPrintsTheJSONOfTheAPIUnchanged(t *testing.T) {
 		require.Equal(t, itemsOf(t, want), s.must(append(args, "--json")...), path)
 	}
 	for path, args := range map[string][]string{
+		"/v1/order-form":            {"orders", "form"},
 		"/v1/orders/o-1":            {"orders", "show", "o-1"},
 		"/v1/accounts/111122223333": {"accounts", "show", "111122223333"},
 		"/v1/accounts/counts":       {"accounts", "counts"},

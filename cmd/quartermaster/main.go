@@ -25,6 +25,7 @@ type cli struct {
 	Todo     todoCommand     `cmd:"" group:"api" help:"Show what waits for an operator: orders, alerts, webhooks and accounts."`
 	Orders   ordersCommand   `cmd:"" group:"api" help:"Place, find, follow and fix orders."`
 	Accounts accountsCommand `cmd:"" group:"api" help:"Add, import, find, fix and export the accounts of the pools."`
+	Batches  batchesCommand  `cmd:"" group:"api" help:"Do one verb to many orders or accounts in the background, and follow that."`
 	Stock    stockCommands   `cmd:"" group:"api" help:"Show what is in stock, how long it will last, and which alerts are open; or the stock of the past."`
 	Alerts   alertsCommand   `cmd:"" group:"api" help:"List and acknowledge stock alerts."`
 	Pools    poolsCommand    `cmd:"" group:"api" help:"Create, list, show and update pools, and protect AWS accounts."`

@@ -16,10 +16,13 @@ import (
 type ordersCommand struct {
 	List     listOrdersCommand   `cmd:"" help:"List orders, newest first."`
 	Show     showOrderCommand    `cmd:"" help:"Show orders: where they are, why, and what the customers receive."`
+	Form     orderFormCommand    `cmd:"" help:"Show what can be ordered: the pools, the account models, and how many accounts are Ready."`
+	Counts   countOrdersCommand  `cmd:"" help:"Count orders: by state, by whom they ask, and those that have ended since a time."`
 	Create   createOrderCommand  `cmd:"" help:"Place an order. Running the same command again never places a second one."`
 	Watch    watchOrderCommand   `cmd:"" help:"Follow an order until it ends. The exit code is 0 only if it completes."`
 	History  orderHistoryCommand `cmd:"" help:"Show who did what to an order, when and why."`
 	Correct  correctOrderCommand `cmd:"" help:"Answer the question of an order with new values."`
+	Tick     tickCommand         `cmd:"" help:"Record that a manual step of a completed order is done, or with --undo that it is not."`
 	Password newPasswordCommand  `cmd:"" help:"Set a new password for the customer of a completed order, and print the new link."`
 	Retry    retryOrdersCommand  `cmd:"" help:"Try again what orders wait for, after you have fixed something outside of them."`
 	Swap     swapOrdersCommand   `cmd:"" help:"Continue orders with other accounts; the ones that they hold become Invalid."`
@@ -37,14 +40,18 @@ type orderFilter struct {
 	Model         string                 `help:"Only orders that asked for this account model." placeholder:"MODEL"`
 	Account       string                 `help:"Only the order that holds or received this AWS account." placeholder:"ID"`
 	Customer      string                 `help:"Only orders of this customer, by the id that the marketplace gave it." placeholder:"ID"`
+	Search        string                 `help:"Only orders that the text finds: the beginning of an order id or an alias, an AWS account id, or a customer id." placeholder:"TEXT"`
+	Asks          provision.Addressee    `help:"Only orders whose question is for the customer, or for an operator." enum:",customer,operator" default:"" placeholder:"WHOM"`
 	CreatedAfter  time.Time              `help:"Only orders created at this time or later: a time, a day, or how long ago, such as 7d." placeholder:"TIME"`
 	CreatedBefore time.Time              `help:"Only orders created before this time." placeholder:"TIME"`
+	EndedAfter    time.Time              `help:"Only orders that have ended at this time or later." placeholder:"TIME"`
+	EndedBefore   time.Time              `help:"Only orders that have ended before this time." placeholder:"TIME"`
 }
 
 // given reports whether the filter selects anything.
 func (f orderFilter) given() bool {
-	return len(f.State)+len(f.Code) > 0 || f.Marketplace+f.Environment+f.Model+f.Account+f.Customer != "" ||
-		!f.CreatedAfter.IsZero() || !f.CreatedBefore.IsZero()
+	return len(f.State)+len(f.Code) > 0 || f.Marketplace+f.Environment+f.Model+f.Account+f.Customer+f.Search+string(f.Asks) != "" ||
+		!f.CreatedAfter.IsZero() || !f.CreatedBefore.IsZero() || !f.EndedAfter.IsZero() || !f.EndedBefore.IsZero()
 }
 
 // list returns the list of the orders that match.
@@ -58,8 +65,12 @@ func (f orderFilter) list(e *env, api *client.Client) listing[openapi.Order] {
 				Model:         named(provision.Model(f.Model)),
 				AccountID:     named(f.Account),
 				CustomerID:    named(f.Customer),
+				Search:        named(f.Search),
+				Asks:          named(f.Asks),
 				CreatedAfter:  named(f.CreatedAfter),
 				CreatedBefore: named(f.CreatedBefore),
+				EndedAfter:    named(f.EndedAfter),
+				EndedBefore:   named(f.EndedBefore),
 				Limit:         limit,
 				Cursor:        cursor,
 			})
@@ -133,104 +144,6 @@ func (c *showOrderCommand) Run(e *env, api *client.Client) error {
 		}
 	}
 	return nil
-}
-
-// showOrder prints an order for a person.
-func showOrder(e *env, o openapi.Order) error {
-	f := newFacts(e.out)
-	f.add("order", o.ID)
-	f.add("state", fmt.Sprintf("%s since %s", o.State, e.when(o.Since)))
-	f.add("why", why(o))
-	if o.Failure != nil {
-		f.add("comment", or(o.Failure.Comment, ""))
-	}
-	f.add("what to do", whatToDo(o))
-	if o.ActionDeadline != nil {
-		f.add("or it fails at", e.when(*o.ActionDeadline))
-	}
-	f.add("marketplace", o.Marketplace+"/"+string(o.Environment))
-	if o.Customer != nil {
-		f.add("customer", o.Customer.ID+" "+o.Customer.Name)
-	}
-	f.add("created", e.when(o.CreatedAt))
-	f.add("account", or(o.AccountID, ""))
-	f.add("model", or(o.AccountModel, ""))
-	f.add("IAM user", o.IAMUserName)
-	f.add("contact", o.AWSContactName)
-	f.add("alias", o.AWSAccountAlias)
-	f.add("existing report", or(o.UseExistingCUR, ""))
-	if r := o.Result; r != nil {
-		f.add("sign-in", r.SignInURL)
-		f.add("sign-in by id", r.SignInURLByID)
-		if p := r.Password; p != nil {
-			f.add("password", password(e, *p))
-		}
-		f.add("report", fmt.Sprintf("%s (%s) in s3://%s/%s, %s", r.Report.Name, r.Report.Kind, r.Report.Bucket, r.Report.Prefix, r.Report.Region))
-		f.add("usage from", e.when(r.UsageAvailableFrom))
-		for _, step := range r.ManualSteps {
-			f.add("by hand", step)
-		}
-		if r.Warnings != nil {
-			for _, warning := range *r.Warnings {
-				f.add("warning", warning)
-			}
-		}
-	}
-	for _, leftover := range o.Leftovers {
-		f.add("left over", leftover)
-	}
-	for _, note := range o.Notes {
-		f.add("note", note)
-	}
-	if err := f.out.Flush(); err != nil {
-		return err
-	}
-	if o.Result != nil {
-		for _, text := range []string{or(o.Result.RootAccess, ""), or(o.Result.Instructions, "")} {
-			if text != "" {
-				fmt.Fprintf(e.out, "\n%s\n", printable(text))
-			}
-		}
-	}
-	if len(o.Steps) == 0 {
-		return nil
-	}
-	fmt.Fprintln(e.out)
-	steps := newTable(e.out, "STEP", "STATE", "ACCOUNT", "ATTEMPT", "STARTED", "ENDED", "PROBLEM")
-	for _, s := range o.Steps {
-		steps.row(s.Step, s.State, cmp.Or(s.AccountID, "-"), s.Attempt, e.when(s.StartedAt), e.whenOr(s.FinishedAt, "-"), orDash(s.Problem))
-	}
-	return steps.flush()
-}
-
-// password describes the link to a password.
-func password(e *env, p openapi.Password) string {
-	switch {
-	case p.SettingSince != nil:
-		return "a new one is being set since " + e.when(*p.SettingSince)
-	case p.URL != nil:
-		return fmt.Sprintf("%s (once, until %s)", *p.URL, e.whenOr(p.ExpiresAt, "it is read"))
-	case p.RevealedAt != nil:
-		return "read at " + e.when(*p.RevealedAt)
-	case p.Refused != nil:
-		return "no new one was set at " + e.when(p.Refused.At) + ": " + p.Refused.Reason
-	}
-	return "no link is shown to this key, or it expired: it was valid until " + e.whenOr(p.ExpiresAt, "the last request for a new one")
-}
-
-// whatToDo says which command helps an order that needs a person.
-func whatToDo(o openapi.Order) string {
-	switch {
-	case o.State == provision.ActionRequired && o.Failure != nil && o.Failure.Field != nil:
-		return "correct the field: quartermaster orders correct " + o.ID + " " + correctionOption(*o.Failure.Field)
-	case o.State == provision.ActionRequired:
-		return "fix the cause, then: quartermaster orders retry " + o.ID + " --reason …; or swap the account, or fail the order"
-	case o.State == provision.WaitingForAccount:
-		return "add accounts to the pool: quartermaster accounts create, or accounts import"
-	case o.State == provision.Failed && len(o.Leftovers) > 0 && o.AccountID != nil:
-		return "fix what AWS refused, then: quartermaster accounts clean " + *o.AccountID + " --reason …"
-	}
-	return ""
 }
 
 type orderHistoryCommand struct {

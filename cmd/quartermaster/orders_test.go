@@ -121,3 +121,12 @@ func TestWatchFollowsAnOrderUntilItEnds(t *testing.T) {
 	require.Equal(t, s.get("/v1/orders/o-2")+"\n", failed.out)
 	require.Equal(t, exitNotFound, exitCode(s.run("orders", "watch", "o-9").err))
 }
+
+func TestTheOrderFormIsPrinted(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	s.account("111122223333", provision.AccountReady)
+	s.order("o-1", provision.WaitingForAccount)
+	require.Regexp(t, `(?s)nordic/production +any +1 +1 +-.* SPAM +1 .* ECAM +0`, s.must("orders", "form"))
+	require.Contains(t, strings.Fields(s.must("orders", "form", "-q")), "nordic/production")
+}

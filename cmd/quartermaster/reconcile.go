@@ -30,6 +30,7 @@ type reconcileCommand struct {
 	databaseOptions
 	awsOptions
 	reconcileOptions
+	consoleOptions
 	Repair   bool   `help:"Also repair what is safe to repair, as the schedule \"reconcile\" does. Needs the seal keys of the workers."`
 	SealKeys string `help:"Seal keys of the workers, for --repair." env:"QM_SEAL_KEYS" placeholder:"KEYS"`
 	AWS      bool   `name:"aws" help:"Also look in AWS: Allocated accounts must have their order's IAM user, Ready accounts none of ours."`
@@ -59,6 +60,7 @@ func (c *reconcileCommand) Run(e *env, db *postgres.DB) error {
 	var findings []reconcile.Finding
 	temporal, failed := dialTemporal(e, ring)
 	if failed == nil {
+		temporal.LinkTo(c.PublicURL)
 		reconciler.Workflows = temporal.Runs()
 		findings, err = reconcile.FindQueue(e.ctx, temporal)
 		failed = errors.Join(failed, err)

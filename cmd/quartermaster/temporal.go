@@ -14,6 +14,11 @@ import (
 	"quartermaster/workflows/control"
 )
 
+// consoleOptions name the console for commands that do not serve it.
+type consoleOptions struct {
+	PublicURL string `help:"URL of the API, to whose console the workflows of orders link. Unset: no links." env:"QM_PUBLIC_URL" placeholder:"URL"`
+}
+
 // temporalConnection is a connection to Temporal and the namespace that it uses.
 type temporalConnection struct {
 	*control.Temporal

@@ -15,6 +15,7 @@ import (
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
+	"quartermaster/internal/verbs"
 	"quartermaster/internal/webhooks"
 	"quartermaster/worker"
 	"quartermaster/workflows"
@@ -28,12 +29,14 @@ type workerCommand struct {
 	webhookOptions
 	deliveryOptions
 	reconcileOptions
+	consoleOptions
 	protectedOptions
 	VisibleFor      time.Duration `help:"How long one attempt waits for AWS to show a change." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor       time.Duration `help:"How long AWS must not show a resource before an undo concludes that it does not exist. 0: a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	DeniedFor       time.Duration `help:"How long AWS may deny a permission before an operator is asked, because new permissions take minutes to propagate." env:"QM_AWS_DENIED_FOR" default:"2m"`
 	RefusedFor      time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
 	VerifyPerSecond float64       `help:"Most accounts this worker verifies a second. 0: no limit." env:"QM_VERIFY_PER_SECOND" default:"2"`
+	BatchPerSecond  float64       `help:"Most rows of batches that this worker begins a second. 0: no limit." env:"QM_BATCH_PER_SECOND" default:"20"`
 	PollEvery       time.Duration `help:"Pause between two reads while AWS does not show a change. The first ones are shorter, down to a sixteenth; later ones are up to three times as long." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
@@ -48,6 +51,7 @@ func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
+	temporal.LinkTo(c.PublicURL)
 	acts, cloud, err := c.activities(e, db, ring, temporal)
 	if err != nil {
 		return err
@@ -99,6 +103,7 @@ func (c *workerCommand) activities(
 		Database: activities.Database{
 			Orders: db.Orders, Steps: db.Steps, Passwords: db.Passwords, Leftovers: db.Leftovers, Verifications: db.Verifications,
 			ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Imports: db.Imports,
+			Batches: db.Batches,
 		},
 		Cloud:      cloud,
 		Sealer:     ring,
@@ -108,6 +113,11 @@ func (c *workerCommand) activities(
 		ProtectedIDs: c.ProtectedAccounts,
 		Webhooks: activities.Webhooks{Deliveries: db.Deliveries, Events: db.Events, Sender: c.sender(c.policy(c.simulated())),
 			Wake: temporal.WakeWebhooks},
+		Batching: activities.Batching{Verbs: verbs.Verbs{Orders: db.Orders, Workflows: temporal, Log: e.log},
+			WakeOrders: temporal.WakeOrders, VerifyDue: temporal.VerifyDue},
+	}
+	if c.BatchPerSecond > 0 {
+		acts.Batching.Pace = rate.NewLimiter(rate.Limit(c.BatchPerSecond), 1)
 	}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)

@@ -12,15 +12,20 @@
   // only if no hand is on it: otherwise, and in lists, a button offers the change.
   const live = main.dataset.live, state = document.getElementById("live-state");
   const region = () => document.getElementById("live");
-  let stream, timer, due = 0, read = Date.now(), changes = new Set();
+  let stream, timer, due = 0, forced = false, read = Date.now(), changes = new Set();
 
   function say(text) {
     if (state && state.textContent !== text) state.textContent = text;
     body.classList.toggle("live", text === " · live");
   }
   function clock() { return new Date().toTimeString().slice(0, 8); }
+  // A hand is on a part that has the focus, a selection, something typed, or the pointer. In a steady part, where nothing moves when it
+  // is replaced, the pointer counts only on what can be clicked.
   function busy(at) {
-    return at.matches(":hover") || at.contains(document.activeElement) || String(getSelection()).length > 0;
+    const pointer = at.id === "live" && at.dataset.region !== "steady" && at.matches(":hover");
+    return pointer || at.querySelector("a:hover, button:hover, summary:hover") || at.contains(document.activeElement) ||
+      String(getSelection()).length > 0 ||
+      [...at.querySelectorAll("input, textarea")].some((e) => e.type !== "hidden" && e.value !== e.defaultValue);
   }
   function offer(at) {
     let note = document.getElementById("changed");
@@ -46,12 +51,27 @@
     if (!at || document.hidden) { due = 1; return; }
     if (!asked && (at.dataset.region === "list" || busy(at))) { offer(at); return; }
     read = Date.now();
+    forced = asked;
     changes.clear();
     const others = [...document.querySelectorAll("[data-oob]")].map((e) => "#" + e.id).join(",");
     htmx.ajax("GET", location.href, {
       source: at, target: at, swap: "outerHTML", select: "#live", headers: { "X-Live": "1" }, selectOOB: others || undefined,
     }).then(() => document.getElementById("changed")?.remove());
   }
+  // A part with a version is replaced only by another version, and not under a hand: then a button offers the change.
+  document.addEventListener("htmx:oobBeforeSwap", (e) => {
+    const now = e.detail.target, next = e.detail.fragment.firstElementChild;
+    if (!now.dataset.version || forced && now.dataset.version !== next.dataset.version) return;
+    if (now.dataset.version === next.dataset.version) e.detail.shouldSwap = false;
+    else if (busy(now)) { e.detail.shouldSwap = false; setTimeout(() => offer(region()), 0); }
+  });
+  // What a person has unfolded stays unfolded.
+  let unfolded = [];
+  document.addEventListener("htmx:beforeSwap", () => { unfolded = [...document.querySelectorAll("details[id][open]")].map((e) => e.id); });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+  });
+
   function open() {
     if (live !== "events" || stream || document.hidden) return;
     const about = main.dataset.order ? "?order_id=" + encodeURIComponent(main.dataset.order) : "";
@@ -96,24 +116,34 @@
   const ends = Date.parse(body.dataset.ends || "");
   if (ends) setTimeout(() => { document.getElementById("session-note").hidden = false; }, Math.max(0, ends - Date.now() - 120000));
 
-  // Buttons that only a script can serve.
-  for (const at of document.querySelectorAll("[data-copy]")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = at.dataset.copyLabel || "Copy";
-    button.addEventListener("click", async () => {
-      const from = document.getElementById(at.dataset.copy);
-      await navigator.clipboard.writeText(from.dataset.text || from.value || from.textContent);
-      button.textContent = "Copied";
-    });
-    at.append(button);
-  }
-  for (const all of document.querySelectorAll("[data-all]")) {
-    all.hidden = false;
-    all.addEventListener("change", () => {
-      for (const one of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) one.checked = all.checked;
-    });
-  }
+  // A field that was checked when it was left.
+  htmx.onLoad((part) => {
+    if (!part.matches(".why-bad")) return;
+    const field = part.closest(".field").querySelector("input, select, textarea");
+    if (part.textContent.trim()) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  });
+
+  // Buttons that only a script can serve, also in parts that were replaced.
+  htmx.onLoad((part) => {
+    for (const at of part.querySelectorAll("[data-copy]:not(:has(> button))")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = at.dataset.copyLabel || "Copy";
+      button.addEventListener("click", async () => {
+        const from = document.getElementById(at.dataset.copy);
+        await navigator.clipboard.writeText(from.dataset.text || from.value || from.textContent);
+        button.textContent = "Copied";
+      });
+      at.append(button);
+    }
+    for (const all of part.querySelectorAll("[data-all]")) {
+      all.hidden = false;
+      all.addEventListener("change", () => {
+        for (const one of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) one.checked = all.checked;
+      });
+    }
+  });
 
   // Shortcuts, never in a field. None of them changes anything.
   if (body.dataset.keys === "off" || !home) return;

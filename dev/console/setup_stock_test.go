@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/apitest"
@@ -47,4 +48,18 @@ func seedStock(t *testing.T, s *site) {
 	s.WatchStock(t)
 	_, err := s.DB.ProtectedAccounts.Protect(ctx, "test", "acme", "999988887777", "Payer of the distribution business")
 	require.NoError(t, err)
+}
+
+// tabTo presses Tab until the control with that text or name has the focus.
+func (b *tab) tabTo(name string) {
+	b.t.Helper()
+	for range 80 {
+		b.do(chromedp.KeyEvent("\t"))
+		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(document.activeElement.textContent || "").trim() + "|" + (document.activeElement.name || "")`))
+		require.NoError(b.t, err)
+		if at == name+"|" || at == "|"+name {
+			return
+		}
+	}
+	require.Fail(b.t, "the keyboard does not reach it", "%s\n%s", name, b.text())
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -133,6 +134,14 @@ func (b *tab) signIn(role provision.Role) {
 	b.visit("/console/")
 	b.do(chromedp.SendKeys("#f-key", b.site.Key(b.t, "acme", role, change...)), chromedp.Submit("#f-key"))
 	b.until(`!!document.querySelector(".who")`)
+}
+
+// overwrite types into a field with that id, over what it has, and then presses what follows in keys.
+func (b *tab) overwrite(id, keys string) {
+	b.t.Helper()
+	b.do(chromedp.Focus("#" + id))
+	b.until(fmt.Sprintf("document.getElementById(%q).select() === undefined", id))
+	b.do(chromedp.KeyEvent(keys))
 }
 
 // until waits until an expression is true on the page. A navigation in between does no harm.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -89,6 +90,7 @@ var otherWorkflows = map[string]string{
 	"deliver-webhooks": workflows.DeliverWebhooksName,
 	"sweep-webhooks":   workflows.SweepWebhooksName,
 	"import-accounts":  workflows.ImportAccountsName,
+	"run-batch":        workflows.RunBatchName,
 }
 
 // removeLeftovers has the leftovers of an order removed and returns the history of the removal.
@@ -144,7 +146,7 @@ func (p *Playground) RemoveLeftovers(ctx context.Context, accountID string) erro
 	return err
 }
 
-// stir starts every other workflow: it tests a webhook, imports an account and triggers the schedules.
+// stir starts every other workflow: it tests a webhook, imports an account, cancels orders that do not exist and triggers the schedules.
 func (p *Playground) stir(ctx context.Context) error {
 	noContent := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	address, err := p.serve(ctx, noContent, 0, false)
@@ -166,6 +168,14 @@ func (p *Playground) stir(ctx context.Context) error {
 		"333000000001," + marketplace + ",production,ECAM,Imported," +
 		"aws+333000000001@acme.example,arn:aws:iam::333000000001:role/" + roleName + "\r\n"
 	if err := p.Client.Upload(ctx, "/v1/account-imports", "text/csv", file); err != nil {
+		return err
+	}
+	var ids []string
+	for i := range 50 { // two pages
+		ids = append(ids, fmt.Sprintf("unknown-%02d", i))
+	}
+	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/batches", openapi.NewBatch{ID: uuid.NewString(), Verb: provision.BatchCancel,
+		Orders: &openapi.OrderTargets{IDs: &ids}, ExpectedCount: len(ids), Reason: "to be recorded"}, &openapi.Batch{}); err != nil {
 		return err
 	}
 	schedules, err := p.Workflow.ScheduleClient().List(ctx, client.ScheduleListOptions{})

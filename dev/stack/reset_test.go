@@ -167,7 +167,7 @@ func startAgain(ctx context.Context, t *testing.T, id string) string {
 	require.NoError(t, err)
 	var order provision.Order
 	require.NoError(t, described.GetMemoValue(workflows.MemoOrder, &order))
-	options := control.RestartOptions(order)
+	options := control.RestartOptions(order, "")
 	options.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	run, err := playground.Workflow.ExecuteWorkflow(ctx, options, workflows.ProvisionOrderName, order)
 	require.NoError(t, err)

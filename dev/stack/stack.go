@@ -253,7 +253,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		"QM_AWS_DENIED_FOR=2s", // it knows at once who may do what, the real one after minutes
 		"QM_REQUESTS_PER_SECOND=1000",
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
-		"QM_CODEC_ORIGIN="+s.WebUI,
+		"QM_CODEC_ORIGIN="+s.WebUI, "QM_TEMPORAL_WEB="+s.WebUI,
 	)
 	s.env = append(s.env, o.Env...)
 	return nil

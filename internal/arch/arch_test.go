@@ -112,6 +112,10 @@ var rules = []rule{
 		folder: "internal/health", never: []string{temporal, awsSDK, sqlx, pq, "database/sql", internal + "postgres"},
 		why: "the health asks for what others know",
 	},
+	{
+		folder: "internal/verbs", never: []string{temporal, awsSDK, sqlx, pq, "database/sql", internal + "postgres"},
+		why: "the verbs ask rows and workflows, whatever keeps them",
+	},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal, prom}, why: "the database knows neither AWS nor Temporal nor metrics"},
 	{
 		folder: "internal/awscloud", never: []string{sqlx, pq, temporal, internal + "postgres"},

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -61,35 +60,4 @@ func lockAccount(ctx context.Context, tx *sqlx.Tx, c accountChange) (a provision
 		return a, fmt.Errorf("account %s has changed since it was read: %w", c.id, provision.ErrStale)
 	}
 	return a, nil
-}
-
-// forbidden returns an error that names the allowed statuses when the account is in none of them.
-func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
-	if a.RemovingSince != nil {
-		return &provision.StateError{Reason: fmt.Sprintf(
-			"account %s: the leftovers of order %s are being removed: wait until that has ended", a.ID, a.OrderID)}
-	}
-	if slices.Contains(allowed, a.Status) {
-		return nil
-	}
-	labels := make([]string, len(allowed))
-	for i, status := range allowed {
-		labels[i] = status.Label()
-	}
-	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(),
-		provision.JoinWords(labels, "or"), what)}
-}
-
-const invalidateSQL = `
-UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
-
-// invalidateAccount makes a locked account Invalid, for good: its verification does not make it Ready.
-func invalidateAccount(ctx context.Context, tx *sqlx.Tx, a provision.Account, verb, reason string) error {
-	if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-		if err := noteAccount(ctx, tx, a, a.Status, accountNote{code: verb, reason: reason}); err != nil {
-			return err
-		}
-	}
-	_, err := tx.ExecContext(ctx, invalidateSQL, a.ID, reason)
-	return err
 }

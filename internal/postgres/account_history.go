@@ -37,9 +37,6 @@ func (s Accounts) History(ctx context.Context, provider, id string, after int64,
 	return entries, nil
 }
 
-// verifyVerb is what the history calls a request to verify an account. The next verification records its result there.
-const verifyVerb = "verify"
-
 // accountNote is a history row that the program writes, because the status does not change.
 type accountNote struct {
 	code   string   // what was done

@@ -18,6 +18,14 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 }
 
 func accountListQuery(provider string, f provision.AccountFilter) (query string, args []any) {
+	page, args := accountPage(provider, f)
+	return `SELECT ` + accountColumns + `
+FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
+ORDER BY a.added_at, a.id`, args
+}
+
+// accountPage selects the ids of a page of accounts.
+func accountPage(provider string, f provision.AccountFilter) (query string, args []any) {
 	var w where
 	w.and("t.provider = ?", provider)
 	if f.After != nil {
@@ -29,18 +37,15 @@ func accountListQuery(provider string, f provision.AccountFilter) (query string,
 	if f.Marketplace != "" {
 		in.marketplaces = []string{f.Marketplace}
 	}
-	var page string
 	switch {
 	case f.Search != "":
-		page = accountsFound(&w, in, f.Search, f.Limit)
+		query = accountsFound(&w, in, f.Search, f.Limit)
 	case few || in.empty():
-		page = scan(accountList, &w, in, f.Limit)
+		query = scan(accountList, &w, in, f.Limit)
 	default:
-		page = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
+		query = merge(accountList, &w, in, provision.AccountStatuses, f.Limit)
 	}
-	return `SELECT ` + accountColumns + `
-FROM (` + page + `) page CROSS JOIN LATERAL (SELECT * FROM accounts a WHERE a.id = page.id LIMIT 1) a
-ORDER BY a.added_at, a.id`, w.args
+	return query, w.args
 }
 
 // either adds one of two conditions, the first of which few accounts fulfill. It reports whether it has added that one.

@@ -75,9 +75,9 @@ WHERE id = $1`
 // provision.ErrRootEmailTaken, a *provision.StateError.
 func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64,
 	edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "update"}
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: provision.ActionUpdate}
 	now, woken, err := changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
-		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
+		if err := a.Forbids(c.verb); err != nil {
 			return err
 		}
 		edited, changed := edit.Apply(a)
@@ -108,82 +108,27 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 
 // Delete deletes a Ready or Invalid account. Its history stays, with the reason if there is one. Errors: as Update.
 func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64, reason string) error {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "delete", reason: reason}
-	return noteRefusal(ctx, s.db, c, s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		a, err := lockAccount(ctx, tx, c)
-		if err != nil {
-			return err
-		}
-		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
-			return err
-		}
-		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: deletedBecause(reason)}); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
-		return err
-	}))
-}
-
-func deletedBecause(reason string) string {
-	if reason == "" {
-		return "deleted"
-	}
-	return "deleted: " + reason
+	_, _, err := act(ctx, s.db, accountChange{actor, provider, id, version, provision.ActionDelete, reason}, nil)
+	return err
 }
 
 // Invalidate makes an account Invalid because an operator says so. An account that waits for its verification
 // stops waiting. Errors: as Update.
 func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "invalidate", reason: reason}
-	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
-		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
-			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
-		}
-		if err := forbidden(a, "made Invalid", provision.AccountReady, provision.AccountProvisioningFailed,
-			provision.AccountInvalid); err != nil {
-			return err
-		}
-		return invalidateAccount(ctx, tx, a, c.verb, reason)
-	})
+	return act(ctx, s.db, accountChange{actor, provider, id, version, provision.ActionInvalidate, reason}, nil)
 }
-
-const returnSQL = `
-UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = now(), strikes = 0, finding = '' WHERE id = $1`
 
 // Return requests that an Invalid or failed account become Ready. It becomes Ready when its next verification
 // passes. Errors: as Update.
 func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "return", reason: reason}
-	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
-		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
-			return err
-		}
-		noted := accountNote{code: c.verb, reason: "to be Ready once it is verified: " + reason}
-		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
-		return err
-	})
+	return act(ctx, s.db, accountChange{actor, provider, id, version, provision.ActionReturn, reason}, nil)
 }
 
 // Verify makes the verification of the account due now. The history gets its result. Errors: as Update.
 func (s Accounts) Verify(
 	ctx context.Context, actor, provider, id string, version int64,
 ) (provision.Account, []provision.OrderKey, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: verifyVerb}
-	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
-		if err := forbidden(a, "verified",
-			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
-			return err
-		}
-		if err := noteAccount(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: "to be verified now"}); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
-		return err
-	})
+	return act(ctx, s.db, accountChange{actor: actor, provider: provider, id: id, version: version, verb: provision.ActionVerify}, nil)
 }

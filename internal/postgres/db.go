@@ -20,6 +20,7 @@ type DB struct {
 
 	Accounts          Accounts
 	APIKeys           APIKeys
+	Batches           Batches
 	Deliveries        Deliveries
 	Events            Events
 	History           History
@@ -50,6 +51,7 @@ func New(connections *sqlx.DB) *DB {
 		db:                db,
 		Accounts:          Accounts{db},
 		APIKeys:           APIKeys{db},
+		Batches:           Batches{db},
 		Deliveries:        Deliveries{db},
 		Events:            Events{db},
 		History:           History{db},

@@ -38,12 +38,12 @@ UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when
 // does not change until EndRemoval. A repeat changes nothing. Errors: as Accounts.Update; a *provision.StateError
 // too when no undo was kept.
 func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, verb: "remove-leftovers", reason: reason}
+	c := accountChange{actor: actor, provider: provider, id: id, verb: provision.ActionRemoveLeftovers, reason: reason}
 	now, _, err := changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.RemovingSince != nil {
 			return nil
 		}
-		if err := forbidden(a, "cleared of leftovers", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+		if err := a.Forbids(c.verb); err != nil {
 			return err
 		}
 		var kept bool

@@ -15,7 +15,7 @@ var orderList = listed{table: "orders", status: "state", model: "COALESCE(t.mode
 
 // List lists the orders of the tenant, newest first. It reads nothing about their passwords.
 func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.OrderFilter) ([]provision.OrderView, error) {
-	only, err := s.few(ctx, of, f)
+	only, err := few(ctx, s.db, of, f)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ const fewOrders = 500
 
 // few returns the ids of the orders that the search can find, or of those that ended in the span of time, when there are few. Nil:
 // there are many, or the filter asks for neither.
-func (s Orders) few(ctx context.Context, of provision.Tenant, f provision.OrderFilter) (ids []string, err error) {
+func few(ctx context.Context, q queryer, of provision.Tenant, f provision.OrderFilter) (ids []string, err error) {
 	for _, candidates := range []struct {
 		wanted bool
 		query  func() (string, []any)
@@ -42,7 +42,7 @@ func (s Orders) few(ctx context.Context, of provision.Tenant, f provision.OrderF
 		}
 		query, args := candidates.query()
 		ids = []string{}
-		if err = s.db.SelectContext(ctx, &ids, query, args...); err != nil || len(ids) <= fewOrders {
+		if err = q.SelectContext(ctx, &ids, query, args...); err != nil || len(ids) <= fewOrders {
 			return ids, err
 		}
 	}
@@ -128,6 +128,23 @@ func (w *where) asked(order string) string {
 
 // orderListQuery selects a page of orders. Unless it is nil, only these ids can match.
 func orderListQuery(of provision.Tenant, f provision.OrderFilter, only []string) (query string, args []any) {
+	page, args := orderPage(of, f, only)
+	return orderViewSQL(page), args
+}
+
+// orderIDs returns the ids of a page of orders.
+func orderIDs(ctx context.Context, q queryer, of provision.Tenant, f provision.OrderFilter) (ids []string, err error) {
+	only, err := few(ctx, q, of, f)
+	if err != nil {
+		return nil, err
+	}
+	query, args := orderPage(of, f, only)
+	err = q.SelectContext(ctx, &ids, query, args...)
+	return ids, err
+}
+
+// orderPage selects the ids of a page of orders. Unless it is nil, only these ids can match.
+func orderPage(of provision.Tenant, f provision.OrderFilter, only []string) (query string, args []any) {
 	var w where
 	w.and("t.provider = ?", of.Provider)
 	w.andIf(only != nil, "t.id = ANY(?)", pq.Array(only))
@@ -158,13 +175,12 @@ func orderListQuery(of provision.Tenant, f provision.OrderFilter, only []string)
 	if f.Marketplace != "" {
 		in.marketplaces = slices.DeleteFunc([]string{f.Marketplace}, func(m string) bool { return !of.Includes(m) })
 	}
-	var page string
 	if in.empty() || f.CustomerID != "" || f.AccountID != "" || only != nil {
-		page = scan(orderList, &w, in, f.Limit)
+		query = scan(orderList, &w, in, f.Limit)
 	} else {
-		page = merge(orderList, &w, in, provision.OrderStates, f.Limit)
+		query = merge(orderList, &w, in, provision.OrderStates, f.Limit)
 	}
-	return orderViewSQL(page), w.args
+	return query, w.args
 }
 
 // noState is a state that no order has.

@@ -81,7 +81,7 @@ func (s Verifications) Apply(ctx context.Context, results []provision.Verificati
 
 const accountToJudgeSQL = `
 SELECT ` + accountColumns + `, a.strikes,
-    COALESCE((SELECT e.code = '` + verifyVerb + `' AND e.refused = '' FROM account_history e
+    COALESCE((SELECT e.code = '` + provision.ActionVerify + `' AND e.refused = '' FROM account_history e
         WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1), false) AS asked
 FROM accounts a
 WHERE a.id = $1 AND a.provider = $2 AND a.marketplace = $3 AND a.environment = $4 AND a.verify_at <= COALESCE($5::timestamptz, now())

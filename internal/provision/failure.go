@@ -72,6 +72,12 @@ const (
 // CodeConflict says that the state of something does not allow what was asked. No failure has it.
 const CodeConflict Code = "Conflict"
 
+// Codes of what was asked of an order or account that no failure, and no request for a password, has.
+const (
+	CodeNotFound    = Code("NotFound")    // it does not exist, or belongs to another provider or marketplace
+	CodeUnavailable = Code("Unavailable") // it is not known whether it received what was asked
+)
+
 var kindOf = map[Code]FailureKind{
 	CodeAliasTaken:               KindInput,
 	CodeUserNameTaken:            KindInput,

@@ -32,6 +32,11 @@ func (o Order) Pool() Pool {
 	return Pool{Provider: o.Provider, Marketplace: o.Request.Marketplace, Environment: o.Request.Environment}
 }
 
+// JustAccepted is the view of an order that has no row yet.
+func (o Order) JustAccepted() OrderView {
+	return OrderView{Order: o, State: Accepted, Since: o.AcceptedAt}
+}
+
 // OrderState is the state of an order. The table order_transitions holds the allowed transitions; docs/states.md draws them.
 type OrderState string
 

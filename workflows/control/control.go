@@ -25,6 +25,7 @@ type Temporal struct {
 	namespace string
 	payloads  converter.DataConverter
 	failures  converter.FailureConverter
+	publicURL string                 // of the API, which serves the console; empty: workflows do not link to it
 	unusable  atomic.Pointer[string] // why the namespace cannot be used; nil since it could be used for the first time
 }
 
@@ -42,6 +43,13 @@ func New(c client.Client, options client.Options) *Temporal {
 	t.setUnusable("Temporal was not asked yet")
 	return t
 }
+
+// LinkTo makes the workflows of orders that start from now on link to the console. The URL is that of the API, which serves it. Call it
+// before anything starts workflows.
+func (t *Temporal) LinkTo(publicURL string) { t.publicURL = publicURL }
+
+// Namespace returns the name of the namespace.
+func (t *Temporal) Namespace() string { return t.namespace }
 
 func (t *Temporal) setUnusable(reason string) { t.unusable.Store(&reason) }
 

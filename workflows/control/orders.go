@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -23,7 +25,7 @@ import (
 // takes over. The SDK repeats a lost call under the same request id, so Temporal does not take the repeat for a duplicate.
 func (t *Temporal) StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order,
 	existingHash []byte, err error) {
-	_, err = t.client.ExecuteWorkflow(ctx, startOptions(order, hash), workflows.ProvisionOrderName, order)
+	_, err = t.client.ExecuteWorkflow(ctx, startOptions(order, hash, t.publicURL), workflows.ProvisionOrderName, order)
 	if err == nil {
 		return true, nil, nil, nil
 	}
@@ -38,8 +40,9 @@ func (t *Temporal) StartOrder(ctx context.Context, order provision.Order, hash [
 }
 
 // startOptions make Temporal refuse an id that is taken, whether its workflow is open or closed. Anyone who can read the namespace
-// can read search attributes, the id and the fairness key, so none of them holds anything of the customer's.
-func startOptions(order provision.Order, hash []byte) client.StartWorkflowOptions {
+// can read search attributes, the id and the fairness key, so none of them holds anything of the customer's. The details link to the
+// order's page of the console if the URL of the API is known.
+func startOptions(order provision.Order, hash []byte, publicURL string) client.StartWorkflowOptions {
 	model := "any model"
 	attributes := []temporal.SearchAttributeUpdate{
 		workflows.OrderIDKey.ValueSet(order.ID),
@@ -63,16 +66,25 @@ func startOptions(order provision.Order, hash []byte) client.StartWorkflowOption
 		},
 		TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
 		StaticSummary:         fmt.Sprintf("AWS account for order %s of %s", order.ID, order.Request.Marketplace),
-		StaticDetails: fmt.Sprintf("Order **%s**, pool **%s**, %s, accepted %s.",
-			order.ID, order.Pool(), model, order.AcceptedAt.UTC().Format("2006-01-02 15:04:05 MST")),
+		StaticDetails: fmt.Sprintf("Order **%s**, pool **%s**, %s, accepted %s.%s",
+			order.ID, order.Pool(), model, order.AcceptedAt.UTC().Format("2006-01-02 15:04:05 MST"), consoleLink(order.OrderKey, publicURL)),
 		Priority: temporal.Priority{FairnessKey: order.Provider},
 	}
 }
 
+// consoleLink is a sentence of Markdown with a link to the order's page of the console, or empty.
+func consoleLink(key provision.OrderKey, publicURL string) string {
+	if publicURL == "" {
+		return ""
+	}
+	return fmt.Sprintf(" [Open it in the console](%s/console/%s/orders/%s).",
+		strings.TrimSuffix(publicURL, "/"), url.PathEscape(key.Provider), url.PathEscape(key.ID))
+}
+
 // RestartOptions are the options that start the workflow of an order again after a run that did not end its order. Temporal
-// refuses the start while a run is open, and after a run that completed.
-func RestartOptions(order provision.Order) client.StartWorkflowOptions {
-	options := startOptions(order, order.Request.Hash())
+// refuses the start while a run is open, and after a run that completed. The URL of the API may be empty.
+func RestartOptions(order provision.Order, publicURL string) client.StartWorkflowOptions {
+	options := startOptions(order, order.Request.Hash(), publicURL)
 	options.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
 	return options
 }

@@ -70,6 +70,31 @@ func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
 	require.ErrorIs(t, temporal.Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because), provision.ErrUnavailable)
 }
 
+func TestTheDetailsOfAnOrdersWorkflowLinkToTheConsole(t *testing.T) {
+	t.Parallel()
+	order := orderFixture()
+	const link = " [Open it in the console](https://aws.provider.example/qm/console/acme/orders/MP-1)."
+	require.NotContains(t, startOptions(order, nil, "").StaticDetails, "console", "the URL is not known")
+	for _, publicURL := range []string{"https://aws.provider.example/qm", "https://aws.provider.example/qm/"} {
+		require.Contains(t, startOptions(order, nil, publicURL).StaticDetails, link)
+		require.Contains(t, RestartOptions(order, publicURL).StaticDetails, link)
+	}
+}
+
+// The details are sealed, as everything is that the workflow gets.
+func TestAStartedWorkflowHasTheLink(t *testing.T) {
+	t.Parallel()
+	f, temporal := setupOrders(t)
+	temporal.LinkTo("https://aws.provider.example")
+	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
+	require.NoError(t, err)
+	var details string
+	sealed := f.Starts[0].GetUserMetadata().GetDetails()
+	require.NotContains(t, string(sealed.GetData()), "console")
+	require.NoError(t, f.data.FromPayload(sealed, &details))
+	require.Contains(t, details, "(https://aws.provider.example/console/acme/orders/MP-1)")
+}
+
 func orderFixture() provision.Order {
 	return provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "MP-1"}, AcceptedAt: controltest.StartedAt,
 		Request: provision.Request{

@@ -182,7 +182,7 @@ func (r Runs) eachEvent(ctx context.Context, key provision.OrderKey, run reconci
 // start then.
 func (r Runs) Restart(ctx context.Context, order provision.Order) (bool, error) {
 	_, err := within(ctx, r.timeout, func(ctx context.Context) (client.WorkflowRun, error) {
-		return r.client.ExecuteWorkflow(ctx, RestartOptions(order), workflows.ProvisionOrderName, order)
+		return r.client.ExecuteWorkflow(ctx, RestartOptions(order, r.publicURL), workflows.ProvisionOrderName, order)
 	})
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, nil

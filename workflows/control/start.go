@@ -86,6 +86,31 @@ func (t *Temporal) ImportKept(ctx context.Context, key provision.ImportKey) erro
 	return t.client.SignalWorkflow(ctx, workflows.ImportWorkflowID(key), "", workflows.SignalImportKept, nil)
 }
 
+// batchPriority is below that of everything else, whose priority is 3.
+const batchPriority = 4
+
+// StartBatch starts the workflow of a batch, unless it runs. A batch that has ended ends that workflow at once, so a repeat is safe.
+// Errors wrap provision.ErrUnavailable when the workflow may or may not have been started.
+func (t *Temporal) StartBatch(ctx context.Context, key provision.BatchKey) error {
+	_, err := t.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       workflows.BatchWorkflowID(key),
+		TaskQueue:                workflows.TaskQueue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(key.Provider)),
+		StaticSummary:            "Runs a batch of " + key.Provider,
+		Priority:                 temporal.Priority{PriorityKey: batchPriority, FairnessKey: key.Provider},
+	}, workflows.RunBatchName, workflows.BatchRun{Batch: key})
+	if err != nil {
+		return unavailable(fmt.Errorf("starting the workflow of batch %s: %w", key, err))
+	}
+	return nil
+}
+
+// BatchKept signals the workflow of a batch that it is stored. It is a hint: the workflow looks after a minute anyway.
+func (t *Temporal) BatchKept(ctx context.Context, key provision.BatchKey) error {
+	return t.client.SignalWorkflow(ctx, workflows.BatchWorkflowID(key), "", workflows.SignalBatchKept, nil)
+}
+
 // WakeWebhooks starts the workflows that deliver to the webhooks, or signals those that run to look for events. It is a hint: the
 // schedule does the same.
 func (t *Temporal) WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error {
