@@ -287,17 +287,16 @@ func TestAPersonSignsInAgainForASecret(t *testing.T) {
 	w, at := setupOIDC(t)
 	at.SignedInAgo(time.Hour)
 	b := w.visitor(t)
-	require.Equal(t, "/console/", b.signInAs("anna").location)
-	b.page("/console/acme/orders")
-	proved := func() (ago time.Duration) {
-		sessions, err := w.DB.Sessions.List(t.Context(), "acme")
-		require.NoError(t, err)
-		require.Len(t, sessions, 1, "the earlier session has ended")
-		return time.Since(sessions[0].SignedInAt)
-	}
-	require.InDelta(t, time.Hour, proved(), float64(time.Minute), "that the issuer knows the person is no recent sign-in")
+	require.Equal(t, "/console/", b.signInAs("bo").location)
+	b.page("/console/globex/keys")
+	sessions, err := w.DB.Sessions.List(t.Context(), "globex")
+	require.NoError(t, err)
+	require.InDelta(t, time.Hour, time.Since(sessions[0].SignedInAt), float64(time.Minute))
+	asked := b.get("/console/globex/keys/new")
+	require.Equal(t, http.StatusUnauthorized, asked.status, "that the issuer knows the person is no recent sign-in")
+	again := asked.link(t, startLink)
 
-	callback := b.atIssuer("/console/-/oidc/start?again=1&next=/console/acme/orders", "anna", "allow")
+	callback := b.atIssuer(again, "bo", "allow")
 	require.Equal(t, "login", at.Asked().Get("prompt"))
 	require.Equal(t, "900", at.Asked().Get("max_age"))
 	refused := b.visit(callback)
@@ -305,8 +304,15 @@ func TestAPersonSignsInAgainForASecret(t *testing.T) {
 	require.Contains(t, refused.Find(".summary").Text(), "Acme login did not ask you to sign in again")
 
 	at.SignedInAgo(0)
-	require.Equal(t, "/console/acme/orders", b.visit(b.atIssuer("/console/-/oidc/start?again=1&next=/console/acme/orders", "anna", "allow")).location)
-	require.Less(t, proved(), time.Minute)
+	require.Equal(t, "/console/globex/keys/new", b.visit(b.atIssuer(again, "bo", "allow")).location)
+	b.page("/console/globex/keys/new")
+	sessions, err = w.DB.Sessions.List(t.Context(), "globex")
+	require.NoError(t, err)
+	require.Len(t, sessions, 1, "the earlier session has ended")
+	settings := b.page("/console/globex/settings")
+	require.Contains(t, settings.Find(`[aria-labelledby="gm-h"]`).Text(), "globex-admins")
+	require.NotContains(t, settings.text, "platform-team", "each provider sees its own grants only")
+	require.Zero(t, b.page("/console/acme/settings").Find("#gm-h").Length(), "an operator sees none")
 }
 
 func TestTheGroupMapIsOfOneProvider(t *testing.T) {
