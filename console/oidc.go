@@ -130,6 +130,7 @@ func startOIDC(p *page) error {
 	if err := p.keepSealed(roundCookie, roundPurpose, begun); err != nil {
 		return err
 	}
+	p.keepZone(p.Query("zone"))
 	return p.redirect(known.oauth.AuthCodeURL(begun.State, options...), "")
 }
 

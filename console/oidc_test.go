@@ -22,7 +22,7 @@ func TestSignInByIssuer(t *testing.T) {
 	require.Equal(t, "Sign in with Acme login", asked.Find(startLink).Text())
 	require.Equal(t, 1, asked.Find(".main").Length(), "one button is filled")
 
-	callback := b.atIssuer(asked.link(t, startLink), "anna", "allow")
+	callback := b.atIssuer(asked.link(t, startLink)+"&zone=Europe%2FStockholm", "anna", "allow")
 	request := at.Asked()
 	require.Equal(t, "S256", request.Get("code_challenge_method"))
 	require.Len(t, request.Get("code_challenge"), 43)
@@ -37,6 +37,7 @@ func TestSignInByIssuer(t *testing.T) {
 	require.Equal(t, "/console/acme/orders?state=failed", led.location)
 	require.Contains(t, strings.Join(led.header.Values("Set-Cookie"), "\n"), "__Host-qm-oidc=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax")
 	require.Contains(t, b.page("/console/acme/").Find(".who").Text(), "anna@acme.example")
+	require.Contains(t, b.page("/console/acme/").Find(".as-of").Text(), "Europe/Stockholm")
 	require.Equal(t, http.StatusNotFound, b.get("/console/globex/").status)
 
 	signedOut := b.follow("/console/sign-out")

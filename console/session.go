@@ -195,10 +195,15 @@ func signIn(p *page) error {
 		return err
 	}
 	p.forget(keptCookie) // the form of the sign-in has the fields
-	if zone := form.Get("zone"); zone != "" && p.look.Zone == "" {
+	p.keepZone(form.Get("zone"))
+	return p.goOn(data.Next, kept)
+}
+
+// keepZone keeps the zone of the browser, which its script has added, unless the person has chosen one.
+func (p *page) keepZone(zone string) {
+	if zone != "" && p.look.Zone == "" {
 		p.keepLook(p.look.withZone(zone))
 	}
-	return p.goOn(data.Next, kept)
 }
 
 // whoHas asks the API whose key it is. The API counts wrong keys against the address that they come from.

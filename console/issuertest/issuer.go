@@ -43,7 +43,6 @@ type Issuer struct {
 	short  bool
 	fault  func(w http.ResponseWriter, r *http.Request) bool
 	store  *store
-	login  http.Handler
 	server *httptest.Server
 }
 

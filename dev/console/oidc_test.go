@@ -28,6 +28,7 @@ func TestSignInByIssuerAndSwitchProvider(t *testing.T) {
 		b.do(chromedp.SendKeys("input[name=user]", user), chromedp.Click("button[value=allow]"))
 	}
 	b.visit("/console/acme/accounts?search=none")
+	b.until(`new URL(document.querySelector(".issuer a").href).searchParams.has("zone")`)
 	b.keep("sign-in-by-issuer-" + desk.name)
 	signIn("anna")
 	b.until(`location.pathname + location.search === "/console/acme/accounts?search=none" && !!document.querySelector(".who summary")`)
