@@ -47,6 +47,7 @@ type Config struct {
 	Idle time.Duration
 	// Longest is how long a session lives at most. Default: 12 hours.
 	Longest time.Duration
+	OIDC    *OIDC            // by whom people sign in; nil: API keys only
 	Log     *slog.Logger     // default: slog.Default()
 	Now     func() time.Time // default: time.Now
 }
@@ -61,7 +62,8 @@ const (
 // console serves the pages.
 type console struct {
 	Config
-	base   string // the path of the console, such as /console
+	base   string  // the path of the console, such as /console
+	issuer *issuer // by whom people sign in; nil: API keys only
 	pages  templates
 	static static
 	mux    *http.ServeMux
@@ -96,6 +98,11 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Now = time.Now
 	}
 	c := &console{Config: cfg, base: strings.TrimSuffix(public.EscapedPath(), "/") + "/console"}
+	if cfg.OIDC != nil {
+		if c.issuer, err = newIssuer(*cfg.OIDC, strings.TrimSuffix(cfg.PublicURL, "/")); err != nil {
+			return nil, fmt.Errorf("console: %w", err)
+		}
+	}
 	if c.static, err = readStatic(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
@@ -122,6 +129,10 @@ func (c *console) routes() http.Handler {
 	open("POST /sign-out", signOut)
 	open("GET /-/enter", enterPage)
 	open("POST /-/enter", enter)
+	if c.issuer != nil {
+		open("GET /-/oidc/start", startOIDC)
+		open("GET /-/oidc/callback", finishOIDC)
+	}
 	with("", "GET /{provider}/live", live)
 	with("", "GET /{provider}/{rest...}", noPage)
 

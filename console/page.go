@@ -118,6 +118,9 @@ func needs(scope provision.Scope, handle handler) handler {
 				detail: fmt.Sprintf("There is no provider %q, or you have no role there.", provider)}
 		}
 		p.Grant, p.API = who.Grant, p.console.client(p.console.API.As(who, p.console.API.ClientAddress(p.r)))
+		if p.kept == nil {
+			p.kept = p.takeForm()
+		}
 		p.count()
 		if scope != "" && !p.May(scope) {
 			return p.forbidden(scope)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"quartermaster/api/openapi"
@@ -97,8 +96,10 @@ func levelOf(status int) slog.Level {
 // pageAttrs are what the log says about a page: its pattern, never its address, which may hold what someone searched for.
 func pageAttrs(p *page, status int, took time.Duration) []slog.Attr {
 	who := ""
-	if slices.ContainsFunc(p.Session.Grants, func(provision.Grant) bool { return true }) {
-		who = p.Session.Actor()
+	if p.Session.KeyID != "" {
+		who = "key " + p.Session.KeyID
+	} else if p.Session.Subject != "" {
+		who = "person " + p.Session.Subject // never the name, which may be an e-mail address
 	}
 	return []slog.Attr{
 		slog.String("page", p.r.Pattern), slog.Int("status", status), slog.Duration("took", took),

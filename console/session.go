@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"quartermaster/api/client"
 	"quartermaster/api/openapi"
@@ -83,7 +84,13 @@ type signInData struct {
 	Why  string      // a sentence above the form
 	Next string      // where to go afterwards
 	Kept []keptField // what a form had when its session had ended
-	Bad  string      // why the key was refused
+	Bad  string      // why no one was signed in
+	Key  bool        // the fault is in the key
+
+	Issuer  string // by whom people sign in; empty: API keys only
+	Start   string // the address that begins a sign-in by the issuer
+	Again   bool   // the person must prove who it is, even if the issuer knows
+	TooLong bool   // the form does not fit into a cookie, so that only a sign-in with a key keeps it
 }
 
 type keptField struct{ Name, Value string }
@@ -123,12 +130,20 @@ func firstPage(of provision.Grant) string {
 }
 
 func signInPage(p *page) error {
-	return p.show("sign-in", "Sign in", signInData{Next: p.Query("next")})
+	return p.showSignIn(http.StatusOK, "Sign in", signInData{Next: p.Query("next")})
+}
+
+// showSignIn shows the page of the sign-in.
+func (p *page) showSignIn(status int, title string, data signInData) error {
+	if i := p.console.issuer; i != nil {
+		data.Issuer, data.Start = i.Name, p.startURL(data.Next, data.Again)
+	}
+	return p.showStatus(status, "sign-in", title, data)
 }
 
 // askToSignIn answers with the sign-in. Afterwards the person comes back to this page; a form comes back filled, and is not sent.
 func (p *page) askToSignIn(why string) error {
-	data := signInData{Why: why, Next: p.Here()}
+	data := signInData{Why: why, Next: p.Here(), Again: p.Session.Subject != ""}
 	if p.r.Method == http.MethodPost {
 		p.r.Body = http.MaxBytesReader(p.w, p.r.Body, maxForm)
 		if err := p.r.ParseForm(); err == nil && len(p.r.PostForm) > 0 {
@@ -139,10 +154,11 @@ func (p *page) askToSignIn(why string) error {
 				}
 			}
 			slices.SortStableFunc(data.Kept, func(a, b keptField) int { return strings.Compare(a.Name, b.Name) })
+			data.TooLong = p.console.issuer != nil && !p.keepForm(p.r.PostForm)
 		}
 	}
 	p.Session, p.Grant, p.API = provision.Session{}, provision.Grant{}, nil
-	return p.showStatus(http.StatusUnauthorized, "sign-in", "Sign in", data)
+	return p.showSignIn(http.StatusUnauthorized, "Sign in", data)
 }
 
 // keptPrefix begins the names of the kept fields in the form of the sign-in.
@@ -167,20 +183,27 @@ func signIn(p *page) error {
 	me, err := p.whoHas(strings.TrimSpace(form.Get("key")))
 	if err != nil {
 		refused := problemOf(err)
+		data.Key = true
 		if data.Bad = refused.detail; refused.status == http.StatusUnauthorized {
 			data.Bad = "This key is not valid: it is unknown, has expired or is revoked. Paste the whole key; it begins with qm_live_."
 		}
-		return p.showStatus(refused.status, "sign-in", "Sign in", data)
+		return p.showSignIn(refused.status, "Sign in", data)
 	}
 	if err := p.begin(provision.Session{KeyID: me.APIKey.ID, Grants: []provision.Grant{{
 		Provider: me.Provider, Role: me.Role, Scopes: me.Scopes, Marketplaces: listed(me.Marketplaces),
-	}}}); err != nil {
+	}}}, p.Now); err != nil {
 		return err
 	}
-	if zone := form.Get("zone"); zone != "" && p.look.Zone == "" {
+	p.forget(keptCookie) // the form of the sign-in has the fields
+	p.keepZone(form.Get("zone"))
+	return p.goOn(data.Next, kept)
+}
+
+// keepZone keeps the zone of the browser, which its script has added, unless the person has chosen one.
+func (p *page) keepZone(zone string) {
+	if zone != "" && p.look.Zone == "" {
 		p.keepLook(p.look.withZone(zone))
 	}
-	return p.goOn(data.Next, kept)
 }
 
 // whoHas asks the API whose key it is. The API counts wrong keys against the address that they come from.
@@ -201,10 +224,11 @@ func printable(r rune) rune {
 	return r
 }
 
-// begin starts a session and gives its token to the browser. The session that the browser had ends.
-func (p *page) begin(session provision.Session) error {
+// begin starts a session whose owner last proved its identity at that time, and gives its token to the browser. The session that
+// the browser had ends.
+func (p *page) begin(session provision.Session, provedAt time.Time) error {
 	token, hash := newToken()
-	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = hash, p.Now, p.Now, p.Now.Add(p.console.Longest)
+	session.Hash, session.SignedInAt, session.SeenAt, session.EndsAt = hash, provedAt, p.Now, p.Now.Add(p.console.Longest)
 	if err := p.console.Sessions.Start(p.ctx(), session, p.Now.Add(-p.console.Idle)); err != nil {
 		return err
 	}
@@ -251,7 +275,8 @@ func (p *page) goOn(next string, kept url.Values) error {
 func (p *page) ownAddress(text string) string {
 	at, err := url.Parse(text)
 	if err != nil || at.Scheme != "" || at.Host != "" || at.User != nil || strings.Contains(text, `\`) ||
-		!strings.HasPrefix(path.Clean(at.Path)+"/", p.console.base+"/") || strings.HasPrefix(at.Path, p.console.base+"/sign-") {
+		!strings.HasPrefix(path.Clean(at.Path)+"/", p.console.base+"/") || strings.HasPrefix(at.Path, p.console.base+"/sign-") ||
+		strings.HasPrefix(path.Clean(at.Path)+"/", p.console.base+"/-/") {
 		return ""
 	}
 	return at.RequestURI()
@@ -269,7 +294,11 @@ func signOut(p *page) error {
 	gone := cookie(sessionCookie, "")
 	gone.MaxAge = -1
 	http.SetCookie(p.w, gone)
-	return p.redirect(p.Home()+"sign-in", "You are signed out.")
+	said := "You are signed out."
+	if i := p.console.issuer; i != nil && p.Session.Subject != "" {
+		said += " You may still be signed in at " + i.Name + "."
+	}
+	return p.redirect(p.Home()+"sign-in", said)
 }
 
 // say keeps a sentence for the next page.

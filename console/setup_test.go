@@ -40,8 +40,15 @@ func setup(t *testing.T, change ...func(*api.Config)) *testConsole {
 	}))
 	w.server.StartTLS()
 	t.Cleanup(w.server.Close)
+	w.serve(t, nil)
+	return w
+}
+
+// serve makes the pages, with an issuer or without one.
+func (w *testConsole) serve(t *testing.T, issuer *OIDC) {
+	t.Helper()
 	pages, err := New(Config{
-		API: w.Handler, Sessions: w.DB.Sessions, PublicURL: w.server.URL, Log: slog.New(slog.NewJSONHandler(w.Log, nil)),
+		API: w.Handler, Sessions: w.DB.Sessions, PublicURL: w.server.URL, OIDC: issuer, Log: slog.New(slog.NewJSONHandler(w.Log, nil)),
 		Now: func() time.Time {
 			if w.now.IsZero() {
 				return time.Now()
@@ -51,7 +58,6 @@ func setup(t *testing.T, change ...func(*api.Config)) *testConsole {
 	})
 	require.NoError(t, err)
 	w.handler = pages
-	return w
 }
 
 // browser is a person's browser without JavaScript.

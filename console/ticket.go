@@ -49,7 +49,7 @@ func enter(p *page) error {
 		return err
 	}
 	ticket := session.Hash
-	if err := p.begin(session); err != nil {
+	if err := p.begin(session, p.Now); err != nil {
 		return err
 	}
 	if err := p.console.Sessions.End(p.ctx(), session.Actor(), ticket); err != nil {

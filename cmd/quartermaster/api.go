@@ -27,6 +27,7 @@ type apiCommand struct {
 	webhookOptions
 	protectedOptions
 	proxyOptions
+	oidcOptions
 	Listen            string  `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string  `help:"URL of this service for marketplaces and customers." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	TemporalWeb       string  `help:"URL of the Temporal Web UI, to which orders link. Unset: no links." env:"QM_TEMPORAL_WEB" placeholder:"URL"`
@@ -37,8 +38,11 @@ type apiCommand struct {
 	CodecToken        string  `help:"Bearer token that the codec endpoint requires." env:"QM_CODEC_TOKEN" placeholder:"TOKEN"`
 }
 
-// Validate refuses a principal that no trust policy can name.
+// Validate checks the options. It names those of the embedded structs, because kong calls one Validate of a command only.
 func (c *apiCommand) Validate() error {
+	if err := errors.Join(c.awsOptions.Validate(), c.oidcOptions.Validate()); err != nil {
+		return err
+	}
 	if c.PrincipalARN == "" {
 		return nil
 	}
@@ -86,13 +90,10 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
-	pages, err := console.New(console.Config{API: handler, Sessions: db.Sessions, PublicURL: c.PublicURL, Log: e.log})
+	root, err := c.withConsole(e, db, ring, handler)
 	if err != nil {
 		return err
 	}
-	root := http.NewServeMux()
-	root.Handle("/", handler)
-	root.Handle("/console/", pages)
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if temporal.AwaitUsable(ctx, e.log) == nil {
@@ -118,6 +119,21 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		return err
 	}
 	return serving.Wait()
+}
+
+// withConsole returns the API's handler with the console below /console/.
+func (c *apiCommand) withConsole(e *env, db *postgres.DB, ring *secrets.Ring, handler *api.Handler) (http.Handler, error) {
+	if err := c.warnOfStrangers(e.ctx, db.Providers, e.log); err != nil {
+		return nil, err
+	}
+	pages, err := console.New(console.Config{API: handler, Sessions: db.Sessions, PublicURL: c.PublicURL, OIDC: c.issuer(ring), Log: e.log})
+	if err != nil {
+		return nil, err
+	}
+	root := http.NewServeMux()
+	root.Handle("/", handler)
+	root.Handle("/console/", pages)
+	return root, nil
 }
 
 // databaseOf returns what the API needs of the database.

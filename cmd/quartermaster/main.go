@@ -151,7 +151,7 @@ func serves(command string) bool {
 }
 
 // secretVariables may also be given as files.
-var secretVariables = []string{"QM_DATABASE_URL", "QM_SEAL_KEYS", "QM_CODEC_TOKEN"}
+var secretVariables = []string{"QM_DATABASE_URL", "QM_SEAL_KEYS", "QM_CODEC_TOKEN", "QM_OIDC_CLIENT_SECRET", "QM_OIDC_GRANTS"}
 
 // readSecretFiles sets each secret variable from the file that <VARIABLE>_FILE names, which is how container platforms
 // pass secrets.

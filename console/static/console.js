@@ -5,8 +5,13 @@
   body.classList.add("scripted");
 
   // The time zone of the browser, for the first sign-in.
-  const zone = document.querySelector("[data-zone]");
+  const zone = document.querySelector("input[data-zone]"), issuer = document.querySelector("a[data-zone]");
   if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  if (issuer) {
+    const start = new URL(issuer.href);
+    start.searchParams.set("zone", zone.value);
+    issuer.href = start;
+  }
 
   // Live updates. A page has one stream, or reads itself by the clock. It is read again at most once a second. A region is replaced
   // only if no hand is on it: otherwise, and in lists, a button offers the change.

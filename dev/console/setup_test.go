@@ -41,23 +41,29 @@ var chromium = sync.OnceValues(func() (context.Context, error) {
 // site is a console at an address of the loopback. Chromium keeps Secure cookies there without TLS.
 type site struct {
 	*apitest.API
-	t   *testing.T
-	url string
+	t       *testing.T
+	url     string
+	handler http.Handler
 }
 
 func setup(t *testing.T, change ...func(*api.Config)) *site {
 	t.Helper()
 	s := &site{t: t}
-	var handler http.Handler
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	s.API = apitest.New(t, append([]func(*api.Config){func(c *api.Config) { c.PublicURL = server.URL }}, change...)...)
-	pages, err := console.New(console.Config{API: s.Handler, Sessions: s.DB.Sessions, PublicURL: server.URL,
+	s.serve(t, nil)
+	return s
+}
+
+// serve makes the pages, with an issuer or without one.
+func (s *site) serve(t *testing.T, issuer *console.OIDC) {
+	t.Helper()
+	pages, err := console.New(console.Config{API: s.Handler, Sessions: s.DB.Sessions, PublicURL: s.url, OIDC: issuer,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(s.Log), nil))})
 	require.NoError(t, err)
-	handler = pages
-	return s
+	s.handler = pages
 }
 
 // view is how a page is looked at.

@@ -35,12 +35,13 @@ const (
 )
 
 // testTools are the folders that exist for tests.
-var testTools = []string{"api/apitest", "internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
+var testTools = []string{"api/apitest", "console/issuertest", "internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
 
 var rules = []rule{
 	// The whole repository.
 	{folder: "", except: testTools, never: []string{
 		internal + "awssim", internal + "postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/api/apitest", "quartermaster/dev",
+		"quartermaster/console/issuertest", "github.com/zitadel/",
 		"github.com/stretchr/testify", "pgregory.net/rapid",
 	}, why: "only tests and dev/ use simulators and test databases"},
 	{folder: "", except: []string{"api"}, tests: true, never: []string{echo}, why: "Echo stays inside api"},
@@ -62,6 +63,10 @@ var rules = []rule{
 		why: "a client knows what the API answers, not how",
 	},
 
+	{
+		folder: "", except: []string{"console"}, never: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2"},
+		why: "people sign in to the console alone",
+	},
 	{folder: "console", never: []string{
 		"quartermaster/api$", "quartermaster/api/openapi/server", "quartermaster/api/resource", echo, awsSDK, sqlx, pq, "database/sql$", temporal,
 		"quartermaster/workflows", "quartermaster/activities", internal + "postgres", internal + "awscloud",

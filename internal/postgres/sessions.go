@@ -21,7 +21,7 @@ type sessionRow struct {
 
 const sessionColumns = `token_sha256, COALESCE(key_id, '') AS key_id, issuer, subject, name, grants, signed_in_at, seen_at, ends_at`
 
-// Start stores a new session. In the same transaction it deletes the sessions that ran out: those past their end, and those that no
+// Start stores a new session, which no one has used since its SeenAt, or, without one, since its SignedInAt. In the same transaction it deletes the sessions that ran out: those past their end, and those that no
 // one has used since idleBefore. Errors: provision.ErrNotFound when the session's key does not exist.
 func (s Sessions) Start(ctx context.Context, session provision.Session, idleBefore time.Time) error {
 	grants, err := json.Marshal(session.Grants)
@@ -32,12 +32,16 @@ func (s Sessions) Start(ctx context.Context, session provision.Session, idleBefo
 	for i, g := range session.Grants {
 		providers[i] = g.Provider
 	}
+	seen := session.SeenAt
+	if seen.IsZero() {
+		seen = session.SignedInAt
+	}
 	return s.db.tx(ctx, session.Actor(), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 INSERT INTO sessions (token_sha256, key_id, issuer, subject, name, grants, providers, signed_in_at, seen_at, ends_at)
-VALUES ($1, NULLIF($2, ''), $3, $4, $5, $6, $7, $8, $8, $9)`,
+VALUES ($1, NULLIF($2, ''), $3, $4, $5, $6, $7, $8, $9, $10)`,
 			session.Hash, session.KeyID, session.Issuer, session.Subject, session.Name, grants, pq.Array(providers),
-			session.SignedInAt, session.EndsAt)
+			session.SignedInAt, seen, session.EndsAt)
 		if violates(err, "sessions_key_id_fkey") {
 			return provision.ErrNotFound
 		}

@@ -26,6 +26,9 @@ func (e *InvalidError) Error() string {
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
 
+// ValidID reports whether the text may be the id of a provider or of a marketplace.
+func ValidID(text string) bool { return len(text) <= 40 && slugPattern.MatchString(text) }
+
 // fieldErrors collects what is wrong with the fields of one request.
 type fieldErrors []FieldError
 
@@ -47,7 +50,7 @@ func (v *fieldErrors) text(field, s string, most int) {
 
 // pool checks the names of a pool.
 func (v *fieldErrors) pool(p Pool) {
-	v.check("marketplace", slugPattern.MatchString(p.Marketplace) && len(p.Marketplace) <= 40,
+	v.check("marketplace", ValidID(p.Marketplace),
 		"%q is not a marketplace id: use lower-case letters, digits and single hyphens, at most 40", p.Marketplace)
 	v.check("environment", p.Environment == Production || p.Environment == Test,
 		"%q is not an environment: use production or test", p.Environment)
