@@ -82,7 +82,9 @@ histories: postgres ## record the missing workflow histories
 	@go -C dev run ./cmd/dev histories
 
 .PHONY: screenshots
-screenshots: postgres ## take the pictures of Temporal's Web UI for the documents; needs Chromium
+screenshots: postgres ## take the pictures of the console and of Temporal's Web UI for the documents
+	@tools/ensure-chromium.sh
+	@CONSOLE_PICTURES=$(CURDIR)/docs/images/console QM_CONSOLE=pictures go -C dev test -count=1 -run TestEveryPageCanBeUsed ./console
 	@go -C dev run ./cmd/dev screenshots
 
 .PHONY: migrate

@@ -21,7 +21,7 @@ type orderData struct {
 	Form  *form        // answers the question
 	Asked []askedField // that the order asks for; empty: no field helps
 	Verbs []orderVerb  // that role and state allow
-	Sent  []sentValue  // what was sent to an order that had changed meanwhile
+	Sent  []sentValue  // what was sent to an order that had changed by then
 }
 
 // order answers GET /{provider}/orders/{id}: what is happening, what does it want, what did it give? It also answers the addresses of

@@ -31,7 +31,7 @@ type page struct {
 	API     *openapi.Client   // calls operations with the rights of the session at Provider; nil: no one is signed in
 	Now     time.Time
 	Said    string     // a sentence about what the last form did
-	Live    string     // how the page keeps up: empty (it stands still), "events", or a number of seconds
+	Live    string     // how the page keeps up: empty (it does not change), "events", or a number of seconds
 	Order   string     // the order whose events alone the page follows; empty: all events
 	Data    any        // what the page itself shows
 	kept    url.Values // what a form had before a sign-in interrupted it

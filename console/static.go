@@ -19,7 +19,7 @@ import (
 //go:embed static
 var staticFiles embed.FS
 
-// static serves the files under names that change with their content, so that browsers may keep them for ever.
+// static serves the files under names that change with their content, so that browsers may keep them permanently.
 type static struct {
 	files map[string]staticFile // by the name in the address
 	names map[string]string     // the name in the address, by the name of the file

@@ -12,7 +12,7 @@ import (
 )
 
 // NewLink returns an address of the console that signs its first visitor in as the owner of the session, and works once. It is for
-// installations on a developer's own machine: whoever has the link is signed in.
+// installations on a developer's own machine: anyone who has the link is signed in.
 func NewLink(ctx context.Context, sessions Sessions, publicURL string, session provision.Session, lifetime time.Duration) (string, error) {
 	token, hash := newToken()
 	session.Hash, session.SignedInAt, session.EndsAt = hash, time.Now(), time.Now().Add(lifetime)

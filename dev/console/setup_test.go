@@ -27,15 +27,22 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// chromium starts the browser of all tests of the package. It ends with the process.
-var chromium = sync.OnceValues(func() (context.Context, error) {
+// chromium starts the browser of all tests of the package. It ends with the process. A start may fail on a busy machine, so there are
+// several.
+var chromium = sync.OnceValues(func() (ctx context.Context, err error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, _ := chromedp.NewContext(allocator)
-	return ctx, chromedp.Do(ctx)
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-breakpad", true), chromedp.Flag("disable-crash-reporter", true))
+	for range 3 {
+		allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, _ = chromedp.NewContext(allocator)
+		if err = chromedp.Do(ctx); err == nil {
+			return ctx, nil
+		}
+	}
+	return nil, err
 })
 
 // site is a console at an address of the loopback. Chromium keeps Secure cookies there without TLS.
