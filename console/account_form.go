@@ -19,9 +19,6 @@ type accountFormData struct {
 	Conflict []change
 }
 
-// editable reports whether the state of an account allows to edit it.
-func editable(a openapi.Account) bool { return in(provision.AccountReady, provision.AccountInvalid)(a) }
-
 // accountFields are the fields of an account that can be edited, with their labels.
 var accountFields = []struct{ name, label string }{
 	{"name", "Name"}, {"model", "Model"}, {"root_email", "Root e-mail"}, {"role_arn", "Role"},
@@ -57,7 +54,8 @@ func createAccount(p *page) error {
 	marketplace, environment := splitPool(f.Value("pool"))
 	made, err := read[openapi.Account](p.API.CreateAccount(p.ctx(), openapi.NewAccount{
 		ID: withoutSpaces(f.Value("id")), Marketplace: marketplace, Environment: provision.Environment(environment),
-		Model: provision.Model(trimmed(f, "model")), Name: trimmed(f, "name"), RootEmail: trimmed(f, "root_email"), RoleARN: trimmed(f, "role_arn"),
+		Model: provision.Model(trimmed(f, "model")), Name: trimmed(f, "name"), RootEmail: trimmed(f, "root_email"),
+		RoleARN: trimmed(f, "role_arn"),
 	}))
 	if err != nil {
 		if f.refuse(err, map[string]string{"marketplace": "pool", "environment": "pool"}) {
@@ -77,7 +75,8 @@ func editAccount(p *page) error {
 	}
 	values := accountValues(account)
 	values.Set("version", version)
-	return p.show("account-form", "Edit "+account.ID, accountFormData{Form: p.newForm(values), Account: &account, Models: modelsOf(openapi.Stock{})})
+	return p.show("account-form", "Edit "+account.ID,
+		accountFormData{Form: p.newForm(values), Account: &account, Models: modelsOf(openapi.Stock{})})
 }
 
 // accountValues are the fields of an account as a form has them.

@@ -40,7 +40,8 @@ type importsData struct {
 func importPage(p *page) error { return p.showImports(p.newForm(nil)) }
 
 func (p *page) showImports(f *form) error {
-	found, err := read[openapi.AccountImportPage](p.API.ListAccountImports(p.ctx(), &openapi.ListAccountImportsParams{Limit: new(importsShown)}))
+	found, err := read[openapi.AccountImportPage](p.API.ListAccountImports(p.ctx(),
+		&openapi.ListAccountImportsParams{Limit: new(importsShown)}))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ func TestAnImportIsCheckedAndConfirmed(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, b.post(path, "file", "x").status, "a form without a file")
 
 	row := strings.ReplaceAll(importRow("111122220001"), "Pool\n0001", "Pool 1")
-	file := importHeader + row + strings.ReplaceAll(importRow("111122220002"), "\"Pool\n0002\"", "Pool 2") + "12,nordic,production,SPAM,x,none,role\n"
+	file := importHeader + row + strings.ReplaceAll(importRow("111122220002"), "\"Pool\n0002\"", "Pool 2") +
+		"12,nordic,production,SPAM,x,none,role\n"
 	checked := b.upload(path, `<b>accounts.csv`, file)
 	require.Equal(t, http.StatusOK, checked.status)
 	require.Equal(t, "Rows 3 Can be added 2 Unchanged 0 Faulty 1", checked.words(".counters"))

@@ -11,66 +11,57 @@ import (
 
 // accountVerb is something that may be done to an account.
 type accountVerb struct {
-	path   string // in the address of its page
+	Path   string // in the address of its page; the domain's name of the action
 	name   string // of its button
-	title  string // of its page
-	what   string // what will happen
+	Title  string // of its page
+	What   string // what will happen
 	said   string // what is said afterwards
-	danger bool
-	reason bool // a reason is needed
-	allows func(openapi.Account) bool
+	Danger bool
+	Reason bool                       // a reason is needed
+	useful func(openapi.Account) bool // nil: whenever it is allowed
 	do     func(p *page, id string, f *form) (*http.Response, error)
 }
 
 // accountVerbs are what may be done to accounts, as far as their state allows it. The API decides in the end.
 var accountVerbs = []accountVerb{
 	{
-		path: "verify", name: "Verify now", title: "Verify", said: "Verification has started. The page shows its result.",
-		what:   "Quartermaster checks at once whether the account can be given to an order. That changes nothing in it.",
-		allows: in(provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed),
+		Path: provision.ActionVerify, name: "Verify now", Title: "Verify", said: "Verification has started. The page shows its result.",
+		What: "Quartermaster checks at once whether the account can be given to an order. That changes nothing in it.",
 		do: func(p *page, id string, f *form) (*http.Response, error) {
 			return p.API.VerifyAccount(p.ctx(), id, &openapi.VerifyAccountParams{IfMatch: f.optional("version")})
 		},
 	}, {
-		path: "return", name: "Return…", title: "Return to Ready", reason: true,
+		Path: provision.ActionReturn, name: "Return…", Title: "Return to Ready", Reason: true,
 		said: "Verification has started. The account becomes Ready when it passes.",
-		what: "Verification starts at once. When it passes, the account becomes Ready and keeps its place in line: return it only after " +
+		What: "Verification starts at once. When it passes, the account becomes Ready and keeps its place in line: return it only after " +
 			"you have repaired what was wrong.",
-		allows: func(a openapi.Account) bool {
-			return a.Status == provision.AccountProvisioningFailed || a.Status == provision.AccountInvalid && !a.ReadyWhenVerified
-		},
+		useful: func(a openapi.Account) bool { return !a.ReadyWhenVerified },
 		do: func(p *page, id string, f *form) (*http.Response, error) {
 			return p.API.ReturnAccount(p.ctx(), id, &openapi.ReturnAccountParams{IfMatch: f.optional("version")},
 				openapi.Reason{Reason: f.Value("reason")})
 		},
 	}, {
-		path: "remove-leftovers", name: "Remove leftovers…", title: "Remove what an order left", reason: true,
+		Path: provision.ActionRemoveLeftovers, name: "Remove leftovers…", Title: "Remove what an order left", Reason: true,
 		said: "The removal is running, for an hour at most. Nothing else can be done to the account until it has ended.",
-		what: "Quartermaster runs the undo of the order again, for an hour at most. If nothing is left, the account becomes Ready when " +
+		What: "Quartermaster runs the undo of the order again, for an hour at most. If nothing is left, the account becomes Ready when " +
 			"verification passes, unless its pool keeps such accounts out.",
-		allows: func(a openapi.Account) bool {
-			return a.OrderID != nil && in(provision.AccountInvalid, provision.AccountProvisioningFailed)(a)
-		},
+		useful: func(a openapi.Account) bool { return a.OrderID != nil },
 		do: func(p *page, id string, f *form) (*http.Response, error) {
 			return p.API.RemoveLeftovers(p.ctx(), id, openapi.Reason{Reason: f.Value("reason")})
 		},
 	}, {
-		path: "invalidate", name: "Make Invalid…", title: "Make Invalid", reason: true, danger: true,
+		Path: provision.ActionInvalidate, name: "Make Invalid…", Title: "Make Invalid", Reason: true, Danger: true,
 		said: "The account is Invalid. No order takes it until someone returns it.",
-		what: "Orders no longer take the account, and it does not become Ready again by itself. You can return it later.",
-		allows: func(a openapi.Account) bool {
-			return in(provision.AccountReady, provision.AccountProvisioningFailed)(a) || a.Status == provision.AccountInvalid && a.ReadyWhenVerified
-		},
+		What: "Orders no longer take the account, and it does not become Ready again by itself. You can return it later.",
 		do: func(p *page, id string, f *form) (*http.Response, error) {
 			return p.API.InvalidateAccount(p.ctx(), id, &openapi.InvalidateAccountParams{IfMatch: f.optional("version")},
 				openapi.Reason{Reason: f.Value("reason")})
 		},
 	}, {
-		path: "delete", name: "Delete…", title: "Delete", reason: true, danger: true,
+		Path: provision.ActionDelete, name: "Delete…", Title: "Delete", Reason: true, Danger: true,
 		said: "The account is deleted from its pool. Nothing has changed in AWS.",
-		what: "The account leaves its pool. Nothing changes in AWS, and its history stays readable. If you add it again, it gets a new external " +
-			"id and the last place in line.",
-		allows: in(provision.AccountReady, provision.AccountInvalid),
+		What: "The account leaves its pool. Nothing changes in AWS, and its history stays readable. If you add it again, it gets a new " +
+			"external id and the last place in line.",
 		do: func(p *page, id string, f *form) (*http.Response, error) {
 			return p.API.DeleteAccount(p.ctx(), id, &openapi.DeleteAccountParams{IfMatch: f.optional("version"), Reason: f.optional("reason")})
 		},
@@ -84,9 +75,11 @@ const editVerb = "edit"
 // needsReason refuses an empty reason.
 const needsReason = "Reason: say why, for the people who will read the history"
 
-// in returns a rule that allows some statuses.
-func in(allowed ...provision.AccountStatus) func(openapi.Account) bool {
-	return func(a openapi.Account) bool { return slices.Contains(allowed, a.Status) }
+// permits reports whether the state of an account allows an action.
+func permits(a openapi.Account, action string) bool {
+	account := provision.Account{ID: a.ID, Status: a.Status}
+	account.ReadyWhenVerified, account.RemovingSince = a.ReadyWhenVerified, a.RemovingSince
+	return account.Forbids(action) == nil
 }
 
 // verbLink is a verb that the page of an account offers.
@@ -98,14 +91,14 @@ type verbLink struct {
 
 // accountVerbs are the verbs that the role of the person and the state of the account allow.
 func (p *page) accountVerbs(a openapi.Account) (links []verbLink) {
-	if !p.May(provision.ScopeAccountsWrite) || a.RemovingSince != nil {
+	if !p.May(provision.ScopeAccountsWrite) {
 		return nil
 	}
 	for _, verb := range accountVerbs {
-		if verb.allows(a) {
-			links = append(links, verbLink{verb.name, p.URL("accounts", a.ID, verb.path), verb.danger, !verb.reason})
+		if permits(a, verb.Path) && (verb.useful == nil || verb.useful(a)) {
+			links = append(links, verbLink{verb.name, p.URL("accounts", a.ID, verb.Path), verb.Danger, !verb.Reason})
 		}
-		if verb.path == "verify" && editable(a) {
+		if verb.Path == provision.ActionVerify && permits(a, provision.ActionUpdate) {
 			links = append(links, verbLink{Name: "Edit", URL: p.URL("accounts", a.ID, editVerb)})
 		}
 	}
@@ -119,16 +112,9 @@ type verbData struct {
 	Form    *form
 }
 
-// Title, What, Path, Danger, Reason and Button are for the template.
-func (v accountVerb) Title() string { return v.title }
-func (v accountVerb) What() string  { return v.what }
-func (v accountVerb) Path() string  { return v.path }
-func (v accountVerb) Danger() bool  { return v.danger }
-func (v accountVerb) Reason() bool  { return v.reason }
-
 // accountVerbOf is the verb that the address names.
 func (p *page) accountVerbOf() (accountVerb, error) {
-	at := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.path == p.r.PathValue("verb") })
+	at := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.Path == p.r.PathValue("verb") })
 	if at < 0 {
 		return accountVerb{}, noPage(p)
 	}
@@ -150,7 +136,7 @@ func reviewAccount(p *page) error {
 	}
 	f := p.newForm(nil)
 	f.Values.Set("version", version)
-	return p.show("account-verb", verb.title, verbData{account, verb, f})
+	return p.show("account-verb", verb.Title, verbData{account, verb, f})
 }
 
 // actOnAccount answers POST /{provider}/accounts/{account}/{verb}.
@@ -167,10 +153,10 @@ func actOnAccount(p *page) error {
 		return err
 	}
 	id := p.r.PathValue("account")
-	if verb.reason && strings.TrimSpace(f.Value("reason")) == "" {
+	if verb.Reason && strings.TrimSpace(f.Value("reason")) == "" {
 		f.wrong("reason", needsReason)
 	} else if err = done(verb.do(p, id, f)); err == nil {
-		if verb.path == "delete" {
+		if verb.Path == provision.ActionDelete {
 			return p.redirect(p.URL("accounts"), "Account "+id+" is deleted from its pool. Nothing has changed in AWS.")
 		}
 		return p.redirect(p.URL("accounts", id), verb.said)
@@ -183,5 +169,5 @@ func actOnAccount(p *page) error {
 		return err
 	}
 	f.Values.Set("version", version)
-	return p.again(f, "account-verb", verb.title, verbData{account, verb, f})
+	return p.again(f, "account-verb", verb.Title, verbData{account, verb, f})
 }

@@ -27,6 +27,7 @@ type accountsData struct {
 	Next   string
 	Any    bool // the provider has accounts, whatever the filter
 	Kept   []option
+	All    bool // all accounts that match are selected, not those of this page alone
 }
 
 // tab is a number of accounts that is a filter.
@@ -77,37 +78,46 @@ func accounts(p *page) error {
 	if filter.Search != nil && filter.Cursor == nil && len(found.Items) == 1 {
 		return p.redirect(p.URL("accounts", found.Items[0].ID), "")
 	}
-	data := accountsData{Items: found.Items, Tabs: p.accountTabs(counts), Form: p.newForm(nil), InLine: p.inLine(stock.Value), Kept: p.keptFilter()}
+	data := accountsData{Items: found.Items, Tabs: p.accountTabs(counts), Form: p.newForm(nil), InLine: p.inLine(stock.Value),
+		Kept: p.keptFilter()}
 	data.Pools, data.Models = poolOptions(stock.Value), modelOptions(stock.Value)
 	data.Form.Values.Set("pool", poolValue(p.Query("marketplace"), p.Query("environment"), p.Query("pool")))
 	data.From = max(0, atoi(p.Query("from")))
 	data.Next = p.nextPage(found.NextCursor, "from", strconv.Itoa(data.From+len(found.Items)))
 	data.Any = len(found.Items) > 0 || counts.Err != nil || counts.Value.All > 0 || p.filtered()
+	data.All = p.Query("selected") == "all"
 	p.Live = "10"
 	return p.show("accounts", "Accounts", data)
 }
 
 // accountFilter reads the filter of accounts from the address. Its parameters are those of the API; pool stands for two of them.
 func (p *page) accountFilter() *openapi.ListAccountsParams {
-	filter := &openapi.ListAccountsParams{Limit: new(listLimit), Cursor: p.cursor()}
-	marketplace, environment := splitPool(p.Query("pool"))
+	of := accountFilterOf(p.r.URL.Query())
+	return &openapi.ListAccountsParams{Status: of.Status, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model,
+		Search: of.Search, WaitingForVerification: of.WaitingForVerification, HasFinding: of.HasFinding, Limit: new(listLimit),
+		Cursor: p.cursor()}
+}
+
+// accountFilterOf reads a filter of accounts from the query of an address of the list.
+func accountFilterOf(query url.Values) (filter openapi.AccountFilter) {
+	marketplace, environment := splitPool(query.Get("pool"))
 	if marketplace == "" {
-		marketplace, environment = p.Query("marketplace"), p.Query("environment")
+		marketplace, environment = query.Get("marketplace"), query.Get("environment")
 	}
-	filter.Marketplace, filter.Search = given(marketplace), given(p.Query("search"))
+	filter.Marketplace, filter.Search = given(marketplace), given(query.Get("search"))
 	if environment != "" {
 		filter.Environment = new(provision.Environment(environment))
 	}
-	if model := p.Query("model"); model != "" {
+	if model := query.Get("model"); model != "" {
 		filter.Model = new(provision.Model(model))
 	}
-	for _, text := range p.r.URL.Query()["status"] {
+	for _, text := range query["status"] {
 		if text != "" {
 			filter.Status = new(append(listed(filter.Status), provision.AccountStatus(text)))
 		}
 	}
 	for name, to := range map[string]**bool{"waiting_for_verification": &filter.WaitingForVerification, "has_finding": &filter.HasFinding} {
-		if text := p.Query(name); text != "" {
+		if text := query.Get(name); text != "" {
 			*to = new(text == "true")
 		}
 	}
@@ -248,7 +258,8 @@ func accountNote(a openapi.Account) string {
 func exportAccounts(p *page) error {
 	f := p.accountFilter()
 	return p.download(p.API.ExportAccounts(p.ctx(), &openapi.ExportAccountsParams{Status: f.Status, Marketplace: f.Marketplace,
-		Environment: f.Environment, Model: f.Model, Search: f.Search, WaitingForVerification: f.WaitingForVerification, HasFinding: f.HasFinding}))
+		Environment: f.Environment, Model: f.Model, Search: f.Search, WaitingForVerification: f.WaitingForVerification,
+		HasFinding: f.HasFinding}))
 }
 
 // atoi reads a number; 0 if it is none.
@@ -257,11 +268,23 @@ func atoi(text string) int {
 	return n
 }
 
+// accountQuery is the filter of the list in its address, without the place in the list.
+func (p *page) accountQuery() url.Values {
+	query := p.r.URL.Query()
+	for name := range query {
+		if !slices.Contains(accountParams, name) {
+			query.Del(name)
+		}
+	}
+	return query
+}
+
+// BatchFilter is the filter of the page, for a batch of all that match.
+func (accountsData) BatchFilter(p *page) string { return p.accountQuery().Encode() }
+
 // Export is the address of the file with the accounts of this page's filter.
 func (p *page) Export() string {
-	query := p.r.URL.Query()
-	query.Del("cursor")
-	query.Del("from")
+	query := p.accountQuery()
 	if len(query) == 0 {
 		return p.URL("accounts", "export")
 	}

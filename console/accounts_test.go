@@ -181,7 +181,7 @@ func TestAVerbSurvivesTheEndOfASession(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, asked.status)
 	again := b.post("/console/sign-in", append(asked.fields("/console/sign-in", "key", key), "x", "")...)
 	require.Equal(t, http.StatusOK, again.status)
-	require.Contains(t, again.fields(path), "an abuse report")
+	require.Equal(t, "an abuse report", again.Find("#f-reason").AttrOr("value", ""))
 	account, err := w.DB.Accounts.Get(t.Context(), "acme", "111122220001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, account.Status)

@@ -43,10 +43,10 @@ func bulkVerbOf(verb provision.BatchVerb) (bulkVerb, bool) {
 			return bulkVerb{v.Verb, v.Verb, v.Danger, v.Does}, true
 		}
 	case provision.BatchAccounts:
-		i := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.path == verb.Action() })
+		i := slices.IndexFunc(accountVerbs, func(v accountVerb) bool { return v.Path == verb.Action() })
 		if i >= 0 {
 			v := accountVerbs[i]
-			return bulkVerb{v.title, v.title, v.danger, []string{v.what}}, true
+			return bulkVerb{v.Title, v.Title, v.Danger, []string{v.What}}, true
 		}
 	}
 	return bulkVerb{}, false
@@ -136,6 +136,8 @@ func (p *page) targets(f *form, of provision.BatchTargets) (orders *openapi.Orde
 			State: of.State, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model, Search: of.Search,
 			CreatedAfter: of.CreatedAfter, EndedAfter: of.EndedAfter,
 		}}, nil, nil
+	case f.Values.Has("filter"):
+		return nil, &openapi.AccountTargets{Filter: new(accountFilterOf(filter))}, nil
 	}
 	return nil, nil, nil
 }

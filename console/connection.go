@@ -57,13 +57,13 @@ func (p *page) marketplaces(chosen []string) []option {
 	return options
 }
 
-// lastAnswer returns what came of an attempt to send a message.
+// lastAnswer returns what came of an attempt to send a message: the receiver's answer, or why there was none.
 func lastAnswer(statusCode *int, problem *string) string {
 	switch {
-	case problem != nil:
-		return sentence(*problem)
 	case statusCode != nil:
 		return strings.TrimSpace(strconv.Itoa(*statusCode) + " " + http.StatusText(*statusCode))
+	case problem != nil:
+		return sentence(*problem)
 	}
 	return ""
 }

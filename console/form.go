@@ -15,6 +15,8 @@ type form struct {
 	Refused string         // why nothing was done; empty: the form was not sent yet
 	Listed  []fieldMessage // each with the field that it is about
 	Status  int            // of the API's answer
+	// Labels name fields in the summary of what is wrong, for messages that do not say which field they are about.
+	Labels map[string]string
 }
 
 // fieldMessage is what is wrong with a field. Field is empty if the form has no such field.

@@ -44,7 +44,8 @@ var whose = []struct {
 	id, title, hint string
 	checks          []string
 }{
-	{"service", "Quartermaster", "If one of these is wrong, it is us.", []string{"database", "schema", "temporal", "workers", "schedules", "reconcile"}},
+	{"service", "Quartermaster", "If one of these is wrong, it is us.",
+		[]string{"database", "schema", "temporal", "workers", "schedules", "reconcile"}},
 	{"aws", "Access to AWS", "If only this is wrong, look at AWS first: its status, and our roles in the accounts.", []string{"pools"}},
 	{"yours", "Connections", "They stop messages and callers, never orders.", []string{"webhooks", "api_keys"}},
 }
@@ -109,13 +110,16 @@ type cure struct{ Page, Text string }
 // cures are the pages that checks name.
 var cures = map[string]cure{
 	"database-unavailable": {"The database is slow or unavailable",
-		"See that PostgreSQL runs, accepts connections and has free disk space, and that the network lets the processes reach it. They reconnect by themselves."},
+		"See that PostgreSQL runs, accepts connections and has free disk space, and that the network lets the processes reach it. " +
+			"They reconnect by themselves."},
 	"installation": {"Install Quartermaster",
 		"Run `quartermaster migrate` of this release, or deploy the release whose `quartermaster migrate` has run."},
 	"temporal-unavailable": {"Temporal is unavailable",
-		"See that Temporal and its own database run, and that the address, the namespace and the TLS files of our processes are right. The logs name what it answered."},
+		"See that Temporal and its own database run, and that the address, the namespace and the TLS files of our processes are " +
+			"right. The logs name what it answered."},
 	"no-workers": {"No workers",
-		"Start `quartermaster worker`. If workers run, ask their /readyz what is missing, and compare the Temporal address and namespace with those of the API."},
+		"Start `quartermaster worker`. If workers run, ask their /readyz what is missing, and compare the Temporal address and " +
+			"namespace with those of the API."},
 	"workers-are-late": {"Workers are late",
 		"Start more workers. After an import or a restart, wait ten minutes first: the backlog falls without help."},
 	"is-anything-stuck": {"Is anything stuck?",
@@ -123,7 +127,8 @@ var cures = map[string]cure{
 	"reconcile": {"Reconcile",
 		"Run `quartermaster reconcile`. It lists each finding, what it means and how to cure it."},
 	"claims-suspended": {"A pool gives out no account",
-		"Read why its Invalid accounts refuse us. If all do, check the workers' own AWS identity; if some do, the trust policies of their roles. Orders go on by themselves."},
+		"Read why its Invalid accounts refuse us. If all do, check the workers' own AWS identity; if some do, the trust policies of " +
+			"their roles. Orders go on by themselves."},
 	"verification-suspended": {"Verification is suspended",
 		"At least half of the accounts failed together: check AWS's status and our own identity. Orders still get Ready accounts."},
 	"webhooks-fail": {"Webhooks fail",

@@ -84,7 +84,7 @@ func (p *page) historyTabs() (tabs []historyTab) {
 	return tabs
 }
 
-// aboutWhat returns the id that the filter names, whichever way it does.
+// aboutWhat returns the id that the filter names, in any of the ways.
 func aboutWhat(f *form) string {
 	for _, name := range []string{"about", "order_id", "account_id", "key_id"} {
 		if id := strings.TrimSpace(f.Value(name)); id != "" {

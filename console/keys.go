@@ -39,7 +39,8 @@ func keys(p *page) error {
 		err   error
 	)
 	load(&parts, &data.Roles, func() (*http.Response, error) { return p.API.ListRoles(p.ctx()) })
-	data.Found, err = read[openapi.APIKeyPage](p.API.ListAPIKeys(p.ctx(), &openapi.ListAPIKeysParams{Limit: new(listLimit), Cursor: p.cursor()}))
+	data.Found, err = read[openapi.APIKeyPage](p.API.ListAPIKeys(p.ctx(),
+		&openapi.ListAPIKeysParams{Limit: new(listLimit), Cursor: p.cursor()}))
 	_ = parts.Wait() // each part has its own error
 	if err != nil {
 		return err
@@ -110,7 +111,9 @@ func keyEvent(code *string) string {
 
 // keyFacts is what a person should know before a key is replaced or revoked.
 func (p *page) keyFacts(k openapi.APIKey) []fact {
-	facts := []fact{{"Key id", k.ID}, {"Role", string(k.Role)}, {"Last used", p.TimeOr(k.LastUsedAt, "never")}, {"Ends", p.TimeOr(k.ExpiresAt, "never")}}
+	facts := []fact{
+		{"Key id", k.ID}, {"Role", string(k.Role)}, {"Last used", p.TimeOr(k.LastUsedAt, "never")}, {"Ends", p.TimeOr(k.ExpiresAt, "never")},
+	}
 	if p.Own(k.ID) {
 		facts = append(facts, fact{"Mind", "You are signed in with this key. When it ends, so does your session."})
 	}
@@ -175,7 +178,8 @@ const keyNote = "Keep it in a secret store. Programs send it as Authorization: B
 
 // spentKey says which key an earlier form made.
 func (p *page) spentKey(earlier *openapi.EarlierRequest) spentData {
-	return spentData{At: earlier.At, Name: "API key " + earlier.ID, URL: p.URL("keys", earlier.ID), Replace: p.URL("keys", earlier.ID, "rotate")}
+	return spentData{At: earlier.At, Name: "API key " + earlier.ID, URL: p.URL("keys", earlier.ID),
+		Replace: p.URL("keys", earlier.ID, "rotate")}
 }
 
 func (p *page) revocationReview(k openapi.APIKey, f *form) connectionReview {

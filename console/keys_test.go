@@ -52,14 +52,17 @@ func TestAKeyIsMadeOnce(t *testing.T) {
 	require.Equal(t, 4, form.Find("input[name=role]").Length())
 	require.Equal(t, 2, form.Find("input[name=marketplaces]").Length(), "nordic and baltic")
 
-	again := b.refused(http.StatusUnprocessableEntity, at, form.fill(t, "name", "nordic store", "role", "marketplace", "scopes", "keys:write")...)
+	again := b.refused(http.StatusUnprocessableEntity, at,
+		form.fill(t, "name", "nordic store", "role", "marketplace", "scopes", "keys:write")...)
 	require.Equal(t, 1, again.Find(`.summary a[href="#f-marketplaces"]`).Length(), again.text)
 	require.Equal(t, 1, again.Find(`.summary a[href="#f-scopes"]`).Length())
 	require.Equal(t, 1, again.Find("details[open] input[value='keys:write'][checked]").Length())
-	again = b.refused(http.StatusUnprocessableEntity, at, again.fill(t, "ends", "day", "ends_on", "tomorrow", "requests_per_second", "many")...)
+	again = b.refused(http.StatusUnprocessableEntity, at,
+		again.fill(t, "ends", "day", "ends_on", "tomorrow", "requests_per_second", "many")...)
 	require.Contains(t, again.Find("#f-ends_on-bad").Text(), `"tomorrow" is not a day`)
 	require.Contains(t, again.Find("#f-requests_per_second-bad").Text(), `"many" is not a number`)
-	past := b.refused(http.StatusUnprocessableEntity, at, again.fill(t, "ends_on", "2020-01-01", "requests_per_second", "", "scopes", "orders:read")...)
+	past := b.refused(http.StatusUnprocessableEntity, at,
+		again.fill(t, "ends_on", "2020-01-01", "requests_per_second", "", "scopes", "orders:read")...)
 	require.Contains(t, past.Find("#f-ends_on-bad").Text(), "in the past")
 
 	sent := past.fill(t, "ends_on", "2099-01-31", "marketplaces", "nordic", "requests_per_second", "2.5")

@@ -54,7 +54,7 @@ type menuItem struct {
 // entry is a page of the menu.
 type entry struct {
 	name  string
-	parts []string // of its address
+	parts []any // of its address
 	scope provision.Scope
 }
 
@@ -64,23 +64,23 @@ var menu = []struct {
 	entries []entry
 }{
 	{"", []entry{
-		{"Overview", []string{""}, provision.ScopeStockRead},
-		{"Orders", []string{"orders"}, provision.ScopeOrdersRead},
-		{"Place an order", []string{"orders", "new"}, provision.ScopeOrdersWrite},
+		{"Overview", []any{""}, provision.ScopeStockRead},
+		{"Orders", []any{"orders"}, provision.ScopeOrdersRead},
+		{"Place an order", []any{"orders", "new"}, provision.ScopeOrdersWrite},
 	}},
 	{"Stock", []entry{
-		{"Pools", []string{"pools"}, provision.ScopePoolsRead},
-		{"Accounts", []string{"accounts"}, provision.ScopeAccountsRead},
-		{"Alerts", []string{"alerts"}, provision.ScopeStockRead},
+		{"Pools", []any{"pools"}, provision.ScopePoolsRead},
+		{"Accounts", []any{"accounts"}, provision.ScopeAccountsRead},
+		{"Alerts", []any{"alerts"}, provision.ScopeStockRead},
 	}},
 	{"Connections", []entry{
-		{"Webhooks", []string{"webhooks"}, provision.ScopeWebhooksRead},
-		{"API keys", []string{"keys"}, provision.ScopeKeysRead},
+		{"Webhooks", []any{"webhooks"}, provision.ScopeWebhooksRead},
+		{"API keys", []any{"keys"}, provision.ScopeKeysRead},
 	}},
 	{"System", []entry{
-		{"History", []string{"history"}, provision.ScopeAccountsRead},
-		{"Health", []string{"health"}, provision.ScopeHealthRead},
-		{"Settings", []string{"settings"}, ""},
+		{"History", []any{"history"}, provision.ScopeAccountsRead},
+		{"Health", []any{"health"}, provision.ScopeHealthRead},
+		{"Settings", []any{"settings"}, ""},
 	}},
 }
 
@@ -121,7 +121,7 @@ func (p *page) current() (name string) {
 	longest := -1
 	for _, group := range menu {
 		for _, e := range group.entries {
-			at := strings.Join(e.parts, "/")
+			at := strings.TrimPrefix(p.URL(e.parts...), p.URL(""))
 			if (rest == at || at != "" && strings.HasPrefix(rest, at+"/")) && len(at) > longest {
 				name, longest = e.name, len(at)
 			}

@@ -41,7 +41,7 @@ const (
 // madeHere begins the ids that the form makes.
 const madeHere = "QM-"
 
-// newOrder answers GET /{provider}/orders/new with an empty form. The id of the order is made with the form: whoever sends the form
+// newOrder answers GET /{provider}/orders/new with an empty form. The id of the order is made with the form: anyone who sends the form
 // twice buys once.
 func newOrder(p *page) error {
 	offer, err := read[openapi.OrderForm](p.API.GetOrderForm(p.ctx()))
@@ -155,9 +155,19 @@ func refuseOrder(f *form, err error) bool {
 // orderFields are the fields of the form whose names differ from those of the API.
 var orderFields = map[string]string{"id": "order_id", "marketplace": "pool", "environment": "pool", "customer": "customer.id"}
 
+// orderLabels are the labels of the form's fields.
+var orderLabels = map[string]string{
+	"order_id": "Order id", "account_model": "Model", "customer.id": "Customer id", "customer.name": "Customer name",
+	"use_existing_cur": "Use Existing CUR", "existing_cur_kind": "Which report", "iam_user_name": "IAM User Name",
+	"aws_account_alias": "AWS Account Alias", "aws_contact_name": "AWS Contact Name", "aws_alternate_contact": "AWS Alternate Contact",
+	"aws_alternate_contact.name": "AWS Alternate Contact Name", "aws_alternate_contact.email": "AWS Alternate Contact Email",
+	"aws_alternate_contact.phone": "AWS Alternate Contact Phone", "aws_alternate_contact.title": "AWS Alternate Contact Title",
+}
+
 // orderRefused shows the form again with everything that is wrong with it.
 func (p *page) orderRefused(data orderFormData) error {
 	f := data.Form
+	f.Labels = orderLabels
 	if f.Status == 0 || f.Status == http.StatusUnprocessableEntity { // the API does not count what only the form knows
 		f.Status, f.Refused = http.StatusUnprocessableEntity, plural(len(f.Listed), "field is invalid", "fields are invalid")
 	}
@@ -324,7 +334,8 @@ func stockOf(offer openapi.OrderForm, f *form) stockNote {
 	place := number(pool.OrdersWaiting + 1)
 	switch {
 	case pool.Suspended:
-		return stockNote{status{"Suspended", "bad", "bad"}, "Orders get no account of this pool at present. This order waits as number " + place + "."}
+		return stockNote{status{"Suspended", "bad", "bad"},
+			"Orders get no account of this pool at present. This order waits as number " + place + "."}
 	case ready == 0:
 		return stockNote{status{"None Ready", "wait", "calm"}, "This order waits as number " + place + ", and goes on when accounts are added."}
 	}
@@ -359,5 +370,7 @@ func (d orderFormData) Models() []option {
 
 // ReportKinds are the kinds of existing reports to choose from.
 func (orderFormData) ReportKinds() []option {
-	return []option{{"", "the only one"}, {string(provision.LegacyCUR), "Cost and Usage Report (legacy)"}, {string(provision.DataExport), "Data Export"}}
+	return []option{
+		{"", "the only one"}, {string(provision.LegacyCUR), "Cost and Usage Report (legacy)"}, {string(provision.DataExport), "Data Export"},
+	}
 }

@@ -132,6 +132,7 @@ func TestARefusedOrderNamesEveryFieldAndKeepsTheInput(t *testing.T) {
 		require.NotEmpty(t, refused.Find(`[id="f-`+field+`-bad"]`).Text(), field)
 	}
 	require.Contains(t, refused.Find(".summary").Text(), "9 fields are invalid")
+	require.Contains(t, refused.Find(".summary").Text(), "AWS Contact Name: needs 1 to 50 characters")
 	require.Empty(t, refused.Find(`[name="aws_alternate_contact.email"]`).AttrOr("aria-invalid", ""))
 	require.Equal(t, "anna berg", refused.value("iam_user_name"))
 	require.Equal(t, "existing", refused.value("report"))

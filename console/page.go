@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 
@@ -47,14 +48,17 @@ func (p *page) May(scope provision.Scope) bool { return p.Grant.May(scope) }
 // ctx is the context of the request.
 func (p *page) ctx() context.Context { return p.r.Context() }
 
-// URL returns the address of a page of this provider. Each part is one segment of the path.
-func (p *page) URL(parts ...string) string {
+// URL returns the address of a page of this provider. Each part is one segment of the path: a text, or a pointer to one.
+func (p *page) URL(parts ...any) string {
 	escaped := make([]string, len(parts))
 	for i, part := range parts {
-		escaped[i] = url.PathEscape(part)
+		escaped[i] = url.PathEscape(fmt.Sprint(reflect.Indirect(reflect.ValueOf(part))))
 	}
 	return p.console.base + "/" + p.Provider() + "/" + strings.Join(escaped, "/")
 }
+
+// Front is the address of the first page of this provider that the person may see.
+func (p *page) Front() string { return p.URL(firstPage(p.Grant)) }
 
 // Home is the address of the console, before a provider is known.
 func (p *page) Home() string { return p.console.base + "/" }

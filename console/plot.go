@@ -35,7 +35,7 @@ func (l *look) Plot(s stockPlot) template.HTML {
 	d := s.scale(l.now)
 	var text strings.Builder
 	fmt.Fprintf(&text, `<svg class="spark%s" viewBox="0 0 %d %d" role="img" aria-label="%s">`, s.class(), s.Width, s.Height,
-		template.HTMLEscapeString(l.inWords(s)))
+		template.HTMLEscapeString(l.InWords(s)))
 	line := d.steps(s)
 	fmt.Fprintf(&text, `<polygon class="area" points="%s,%d %s %s,%d"/>`, before(line[0], ","), s.Height, strings.Join(line, " "),
 		d.x(l.now), s.Height)
@@ -129,8 +129,11 @@ func (d drawing) ahead(s stockPlot) string {
 	return coordinate(d.width) + "," + d.height64(float64(s.Ready)*(1-edge/days))
 }
 
-// inWords says what the plot shows.
-func (l *look) inWords(s stockPlot) string {
+// InWords says what the plot shows; nothing if there is nothing to draw.
+func (l *look) InWords(s stockPlot) string {
+	if len(s.Hours) == 0 {
+		return ""
+	}
 	least, most := s.Ready, s.Ready
 	for _, hour := range s.Hours {
 		least, most = min(least, hour.Ready), max(most, hour.Ready)

@@ -319,7 +319,8 @@ func environments() []option {
 
 // OnFailures says what may happen to a clean account of a failed order.
 func (poolFormData) OnFailures() []option {
-	return []option{{string(provision.OnFailureReturn), "goes back to Ready"}, {string(provision.OnFailurePark), "is kept out until someone returns it"}}
+	return []option{{string(provision.OnFailureReturn), "goes back to Ready"},
+		{string(provision.OnFailurePark), "is kept out until someone returns it"}}
 }
 
 // ReportKinds are the kinds of cost reports.

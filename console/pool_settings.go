@@ -25,7 +25,7 @@ type setting struct {
 
 // poolSettings are the settings that have one value for the pool. Those by account model are apart.
 var poolSettings = []setting{
-	{name: "stock_threshold", column: "stock_threshold", Label: "Low stock threshold", Bounds: "0 to 1 000 000 Ready accounts", none: "none",
+	{name: "stock_threshold", column: "stock_threshold", Label: "Low stock threshold", Bounds: "0 to 1 000 000", none: "none",
 		read: func(p openapi.Pool) []string { return optionalNumber(p.StockThreshold) }},
 	{name: "renotify_seconds", column: "renotify_every", Label: "Reminders of an open alert", Bounds: "5 min to 30 days",
 		read: func(p openapi.Pool) []string { return []string{period(p.RenotifySeconds)} }},
@@ -52,8 +52,8 @@ var poolSettings = []setting{
 		read: func(p openapi.Pool) []string { return p.AlternateContactTypes }},
 	{name: "user_policy_arns", column: "user_policy_arns", Label: "Policies of the IAM user", Bounds: "at most 10",
 		none: "IAMUserChangePassword only", read: func(p openapi.Pool) []string { return p.UserPolicyArns }},
-	{name: "permissions_boundary_arn", column: "permissions_boundary_arn", Label: "Permissions boundary", Bounds: "an IAM policy", none: "none",
-		read: func(p openapi.Pool) []string { return optionalText(p.PermissionsBoundaryARN) }},
+	{name: "permissions_boundary_arn", column: "permissions_boundary_arn", Label: "Permissions boundary", Bounds: "an IAM policy",
+		none: "none", read: func(p openapi.Pool) []string { return optionalText(p.PermissionsBoundaryARN) }},
 	{name: "provide_root_user", column: "provide_root_user", Label: "Root-access instructions", Bounds: "given or not",
 		read:  func(p openapi.Pool) []string { return []string{strconv.FormatBool(p.ProvideRootUser)} },
 		words: map[string]string{"true": "in the result of ECAM orders", "false": "not given"}},
@@ -149,7 +149,7 @@ func settingRows(pool openapi.Pool) (rows []settingRow) {
 	}
 	for _, of := range pool.ModelThresholds {
 		rows = append(rows, settingRow{Label: "Threshold of " + string(of.Model), Value: strconv.Itoa(of.Threshold), Default: "none",
-			Bounds: "0 to 1 000 000 Ready accounts", Own: true})
+			Bounds: "0 to 1 000 000", Own: true})
 	}
 	return rows
 }

@@ -31,7 +31,7 @@ func TestPoolsSayHowLongTheyLast(t *testing.T) {
 
 	got := b.page("/console/acme/pools/nordic/production")
 	require.Contains(t, got.words("#live"), "2 accounts are Ready. There is no forecast: no account was allocated in the last 30 days.")
-	require.Contains(t, got.words("#live"), "Low stock threshold 5 none 0 to 1 000 000 Ready accounts")
+	require.Contains(t, got.words("#live"), "Low stock threshold 5 none 0 to 1 000 000")
 	require.Contains(t, got.words(".history"), "Low stock threshold none → 5 by test")
 	require.Contains(t, got.words(".history"), "Pool made by test")
 	count, _ := got.Find(`td[data-l="Ready"] a`).Attr("href")

@@ -71,7 +71,8 @@ func (f *form) refuseOnce(err error) bool {
 	switch {
 	case ok && refusal.Code == codeReused:
 		f.Values.Set(onceField, uuid.NewString())
-		f.Status, f.Refused = refusal.Status, "This form was sent before with other values, and was carried out. Send it again to do this as well."
+		f.Status = refusal.Status
+		f.Refused = "This form was sent before with other values, and was carried out. Send it again to do this as well."
 	case ok && refusal.Status == http.StatusForbidden:
 		f.Status, f.Refused = refusal.Status, sentence(refusal.Detail)
 	case !f.refuse(err, nil):

@@ -24,8 +24,9 @@ var eventFamilies = []eventFamily{
 		{"order.action_required", "asks a question"}, {"order.compensating", "being undone"}, {"order.completed", "completed"},
 		{"order.failed", "failed"}, {"order.cancelled", "cancelled"}, {"order.password_issued", "a new password was set"}}},
 	{"stock.*", "Stock alerts", []option{
-		{"stock.low", "few accounts are Ready"}, {"stock.empty", "none is Ready, or an order waits"}, {"stock.reminder", "an alert is still open"},
-		{"stock.acknowledged", "someone takes care of it"}, {"stock.restocked", "an alert has closed"}}},
+		{"stock.low", "few accounts are Ready"}, {"stock.empty", "none is Ready, or an order waits"},
+		{"stock.reminder", "an alert is still open"}, {"stock.acknowledged", "someone takes care of it"},
+		{"stock.restocked", "an alert has closed"}}},
 	{"pool.*", "Pools", []option{
 		{"pool.verification_suspended", "verification fails for many accounts"}, {"pool.verification_resumed", "verification works again"},
 		{"pool.claims_suspended", "orders get no account"}, {"pool.claims_resumed", "orders get accounts again"}}},
@@ -72,8 +73,8 @@ func createWebhook(p *page) error {
 	if err != nil {
 		return err
 	}
-	made, err := read[openapi.WebhookWithSecret](p.API.CreateWebhook(p.ctx(), &openapi.CreateWebhookParams{IdempotencyKey: f.optional(onceField)},
-		openapi.NewWebhook{
+	made, err := read[openapi.WebhookWithSecret](p.API.CreateWebhook(p.ctx(),
+		&openapi.CreateWebhookParams{IdempotencyKey: f.optional(onceField)}, openapi.NewWebhook{
 			URL: strings.TrimSpace(f.Value("url")), Description: f.optional("description"),
 			EventTypes: pointer(f.several("event_types")), Marketplaces: pointer(f.several("marketplaces")),
 		}))

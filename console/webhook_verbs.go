@@ -50,7 +50,8 @@ var webhookVerbs = []webhookVerb{
 			"To pause it instead, disable it.",
 		},
 		do: func(p *page, w openapi.Webhook, f *form) error {
-			return done(p.API.DeleteWebhook(p.ctx(), w.ID, &openapi.DeleteWebhookParams{IfMatch: f.optional("version"), Reason: f.optional("reason")}))
+			return done(p.API.DeleteWebhook(p.ctx(), w.ID,
+				&openapi.DeleteWebhookParams{IfMatch: f.optional("version"), Reason: f.optional("reason")}))
 		},
 	},
 }
@@ -127,14 +128,14 @@ func (p *page) noReason(f *form, title string, data connectionReview) error {
 
 func (v webhookVerb) data(p *page, w openapi.Webhook, f *form) connectionReview {
 	return connectionReview{
-		Heading: v.title, Name: w.URL, Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
+		Heading: v.title, Name: host(w.URL), Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
 		Does: v.does, Form: f, Button: v.button, Danger: v.danger, Reason: v.reason, Since: v.since,
 	}
 }
 
 // webhookFacts is what a person should know before doing something to a webhook.
 func (p *page) webhookFacts(w openapi.Webhook) []fact {
-	facts := []fact{{"Events", eventsOf(w.EventTypes)}, {"Messages that wait", queueLength(w.Queue)}}
+	facts := []fact{{"URL", w.URL}, {"Events", eventsOf(w.EventTypes)}, {"Waiting", queueLength(w.Queue)}}
 	if w.LastAttempt != nil {
 		facts = append(facts, fact{"Last attempt", p.Time(w.LastAttempt.At)})
 	}
@@ -166,7 +167,7 @@ var secretDoes = []string{
 
 func (p *page) webhookSecretReview(w openapi.Webhook, f *form) connectionReview {
 	return connectionReview{
-		Heading: "Replace the secret", Name: w.URL, Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
+		Heading: "Replace the secret", Name: host(w.URL), Back: p.URL("webhooks", w.ID), Status: webhookStatus(w), Facts: p.webhookFacts(w),
 		Does: secretDoes, Form: f, Button: "Replace the secret", Overlaps: secretOverlaps,
 	}
 }
@@ -247,7 +248,7 @@ func (p *page) callbackReview(f *form) (connectionReview, error) {
 	}
 	if !now.Exists {
 		data.Heading, data.Button, data.Overlaps = "Make the callback secret", "Make the secret", nil
-		data.Facts = []fact{{"Messages that wait", number(now.Held)}}
+		data.Facts = []fact{{"Waiting", plural(now.Held, "message", "messages")}}
 		data.Does = []string{
 			"Messages to the callback_url of orders are signed with this secret. It is shown once, on the next page.",
 			"Messages that wait for it are sent at once: give it to the receivers as soon as you have it.",
@@ -265,7 +266,8 @@ func rotateCallbackSecret(p *page) error {
 	made, err := read[openapi.WebhookSecret](p.API.RotateCallbackSecret(p.ctx(),
 		&openapi.RotateCallbackSecretParams{IdempotencyKey: f.optional(onceField)}, openapi.SecretRotation{OverlapSeconds: f.overlap()}))
 	if earlier := madeEarlier(err); earlier != nil {
-		return p.showSpent(spentData{At: earlier.At, Name: "the callback secret", URL: p.URL("webhooks"), Replace: p.URL("webhooks", "callback-secret")})
+		return p.showSpent(spentData{At: earlier.At, Name: "the callback secret", URL: p.URL("webhooks"),
+			Replace: p.URL("webhooks", "callback-secret")})
 	}
 	if err != nil && f.refuseOnce(err) {
 		data, err := p.callbackReview(f)

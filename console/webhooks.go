@@ -52,7 +52,8 @@ func webhooks(p *page) error {
 		err   error
 	)
 	load(&parts, &data.Callbacks, func() (*http.Response, error) { return p.API.GetCallbackSecret(p.ctx()) })
-	data.Found, err = read[openapi.WebhookPage](p.API.ListWebhooks(p.ctx(), &openapi.ListWebhooksParams{Limit: new(listLimit), Cursor: p.cursor()}))
+	data.Found, err = read[openapi.WebhookPage](p.API.ListWebhooks(p.ctx(),
+		&openapi.ListWebhooksParams{Limit: new(listLimit), Cursor: p.cursor()}))
 	_ = parts.Wait() // each part has its own error
 	if err != nil {
 		return err
@@ -192,6 +193,15 @@ func host(text string) string {
 	}
 	return text
 }
+
+// pathOf returns what follows the host in a URL.
+func pathOf(text string) string {
+	_, rest, _ := strings.Cut(text, host(text))
+	return rest
+}
+
+// isOfOrder reports whether events of that type are about orders.
+func isOfOrder(eventType string) bool { return strings.HasPrefix(eventType, "order.") }
 
 // eventsOf says in a line which events a webhook receives.
 func eventsOf(types []string) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/provision"
@@ -43,7 +44,7 @@ func (a *API) Call(t testing.TB, method, path, body string, headers ...string) m
 }
 
 // Furnish gives acme something of everything that has a page in the console, and returns the ids by what they are of: order, account,
-// alert, webhook, delivery, key, import. The order asks for another alias.
+// alert, webhook, delivery, key, import, batch. The order asks for another alias.
 func (a *API) Furnish(t testing.TB) map[string]string {
 	t.Helper()
 	for i, state := range []provision.OrderState{
@@ -67,11 +68,14 @@ func (a *API) Furnish(t testing.TB) map[string]string {
 		"000011112222,nordic,production,SPAM,Pool 7,aws+7@acme.example,arn:aws:iam::000011112222:role/quartermaster\n" +
 		"0000,nordic,production,SPAM,Pool 8,aws+8@acme.example,none\n"
 	imported := a.Call(t, http.MethodPost, "/v1/account-imports?dry_run=true", file, "Content-Type", "text/csv")
+	batch := a.Call(t, http.MethodPost, "/v1/batches", `{"id":"`+uuid.NewString()+`","verb":"cancel","orders":{"ids":["MP-2026-000116","MP-2026-000122"]},
+"expected_count":2,"reason":"The customers withdrew."}`)
+	a.Call(t, http.MethodPut, "/v1/saved-filters/Baltic", `{"page":"orders","query":"marketplace=baltic"}`)
 	alerts, ok := a.Call(t, http.MethodGet, "/v1/stock-alerts", "")["items"].([]any)
 	require.True(t, ok && len(alerts) > 0, alerts)
 	return map[string]string{
 		"order": "MP-2026-000117", "account": "111122224444", "webhook": webhook, "delivery": id(t, delivery),
-		"key": id(t, key["api_key"]), "import": id(t, imported), "alert": id(t, alerts[0]),
+		"key": id(t, key["api_key"]), "import": id(t, imported), "alert": id(t, alerts[0]), "batch": id(t, batch),
 	}
 }
 

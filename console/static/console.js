@@ -25,10 +25,11 @@
   }
   function clock() { return new Date().toTimeString().slice(0, 8); }
   // A hand is on a part that has the focus, a selection, something typed, or the pointer. In a steady part, where nothing moves when it
-  // is replaced, the pointer counts only on what can be clicked.
+  // is replaced, the pointer counts only on what can be clicked, and the focus returns to what has an id.
   function busy(at) {
-    const pointer = at.id === "live" && at.dataset.region !== "steady" && at.matches(":hover");
-    return pointer || at.querySelector("a:hover, button:hover, summary:hover") || at.contains(document.activeElement) ||
+    const steady = at.dataset.region === "steady", focus = document.activeElement;
+    const pointer = at.id === "live" && !steady && at.matches(":hover");
+    return pointer || at.querySelector("a:hover, button:hover") || at.contains(focus) && !(steady && focus.id) ||
       String(getSelection()).length > 0 ||
       [...at.querySelectorAll("input, textarea")].some((e) => e.type !== "hidden" && e.value !== e.defaultValue);
   }

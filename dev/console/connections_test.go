@@ -16,7 +16,8 @@ import (
 func TestConnectionsLook(t *testing.T) {
 	s := setup(t)
 	good := s.Seed.Webhook(t, "https://market.example/hooks/aws", "order.*")
-	bad := s.Seed.Webhook(t, "https://erp.market.example/a/long/path/of/a/receiver/that/has/a/token/3f0c77d29ab14e0e8d5c", "order.completed", "stock.*")
+	const long = "https://erp.market.example/a/long/path/of/a/receiver/that/has/a/token/3f0c77d29ab14e0e8d5c"
+	bad := s.Seed.Webhook(t, long, "order.completed", "stock.*")
 	off := s.Seed.Webhook(t, "https://old.market.example/hooks")
 	s.Seed.Order(t, "MP-2026-000117", provision.Failed)
 	s.Seed.Order(t, "MP-2026-000118", provision.Completed)
@@ -32,21 +33,22 @@ func TestConnectionsLook(t *testing.T) {
 	s.Call(t, "POST", "/v1/api-keys/"+key+"/revoke", `{"reason":"The laptop was lost"}`)
 
 	pages := map[string]string{
-		"webhooks": "webhooks", "webhook": "webhooks/" + bad.ID, "webhook-off": "webhooks/" + off.ID, "delivery": "webhooks/" + bad.ID + "/deliveries/" + message,
+		"webhooks": "webhooks", "webhook": "webhooks/" + bad.ID, "webhook-off": "webhooks/" + off.ID,
+		"delivery":    "webhooks/" + bad.ID + "/deliveries/" + message,
 		"webhook-new": "webhooks/new", "webhook-edit": "webhooks/" + bad.ID + "/edit", "webhook-delete": "webhooks/" + bad.ID + "/delete",
-		"webhook-secret": "webhooks/" + bad.ID + "/secret", "webhook-replay": "webhooks/" + bad.ID + "/replay", "callback-secret": "webhooks/callback-secret",
-		"keys": "keys", "key": "keys/" + key, "key-new": "keys/new",
+		"webhook-secret": "webhooks/" + bad.ID + "/secret", "webhook-replay": "webhooks/" + bad.ID + "/replay",
+		"callback-secret": "webhooks/callback-secret",
+		"keys":            "keys", "key": "keys/" + key, "key-new": "keys/new",
 	}
 	views := []view{desk, phone}
 	if os.Getenv("CONSOLE_PICTURES") != "" {
 		views = append(views, deskDark, phoneDark)
 	}
-	b := s.open(t, desk)
-	b.signIn(provision.RoleAdmin)
-	for name, path := range pages {
-		b.visit("/console/acme/" + path)
-		for _, v := range views {
-			b.look(v)
+	for _, v := range views {
+		b := s.open(t, v)
+		b.signIn(provision.RoleAdmin)
+		for name, path := range pages {
+			b.visit("/console/acme/" + path)
 			b.until(`document.documentElement.scrollWidth <= innerWidth`) // nothing is wider than the page
 			b.keep(name + "-" + v.name)
 		}
@@ -59,7 +61,9 @@ func TestAKeyIsShownOnce(t *testing.T) {
 	b := s.open(t, phone)
 	b.signIn(provision.RoleAdmin)
 	b.visit("/console/acme/keys/new")
-	hidden := func(selector string) string { return `document.querySelector("` + selector + `").offsetParent === null` }
+	hidden := func(selector string) string {
+		return `document.querySelector("` + selector + `").offsetParent === null`
+	}
 	b.until(hidden(".of-marketplace") + " && " + hidden(".of-day"))
 	b.do(chromedp.Focus("#f-name"), chromedp.KeyEvent("nordic store"+kb.Tab+kb.ArrowDown+kb.ArrowDown)) // operator, admin, marketplace
 	b.until(`document.querySelector("[name=role][value=marketplace]").checked && !(` + hidden(".of-marketplace") + `)`)

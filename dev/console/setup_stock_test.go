@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// stockPages are the pages of the stock that stand still, by the name of their picture.
+// stockPages are pages of the stock, by the name of their picture.
 var stockPages = map[string]string{
 	"pools": "pools", "pool": "pools/nordic/production", "pool-edit": "pools/nordic/production/edit", "pool-new": "pools/new",
 	"protected": "pools/protected", "accounts": "accounts", "accounts-in-line": "accounts?pool=nordic%2Fproduction&status=ready",
@@ -55,7 +55,8 @@ func (b *tab) tabTo(name string) {
 	b.t.Helper()
 	for range 80 {
 		b.do(chromedp.KeyEvent("\t"))
-		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(document.activeElement.textContent || "").trim() + "|" + (document.activeElement.name || "")`))
+		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
+			`(document.activeElement.textContent || "").trim() + "|" + (document.activeElement.name || "")`))
 		require.NoError(b.t, err)
 		if at == name+"|" || at == "|"+name {
 			return

@@ -90,7 +90,7 @@ type tab struct {
 }
 
 // tabTimeout is how long a test may use its tab.
-const tabTimeout = 90 * time.Second
+const tabTimeout = 5 * time.Minute
 
 // open opens a tab with cookies of its own.
 func (s *site) open(t *testing.T, v view) *tab {

@@ -17,7 +17,8 @@ func TestAFileIsImported(t *testing.T) {
 	s := setup(t)
 	file := "account_id,marketplace,environment,model,name,root_email,role_arn\n"
 	for i := range 40 {
-		file += fmt.Sprintf("11112222%04d,nordic,production,SPAM,Pool %d,aws+%d@acme.example,arn:aws:iam::11112222%04d:role/Quartermaster\n", i, i, i, i)
+		file += fmt.Sprintf("11112222%04d,nordic,production,SPAM,Pool %d,aws+%d@acme.example,"+
+			"arn:aws:iam::11112222%04d:role/Quartermaster\n", i, i, i, i)
 	}
 	path := filepath.Join(t.TempDir(), "accounts.csv")
 	require.NoError(t, os.WriteFile(path, []byte(file+"12,nordic,production,SPAM,x,none,role\n"), 0o600))
