@@ -44,7 +44,8 @@ acme shop=acme:marketplace(nordic+baltic)
 
 func TestGroupsAddUp(t *testing.T) {
 	t.Parallel()
-	groupMap, err := ParseGroupGrants("look=acme:viewer,run=acme:operator,n=acme:marketplace(nordic),b=acme:marketplace(baltic+nordic),g=globex:viewer")
+	groupMap, err := ParseGroupGrants("look=acme:viewer,run=acme:operator,n=acme:marketplace(nordic)," +
+		"b=acme:marketplace(baltic+nordic),g=globex:viewer")
 	require.NoError(t, err)
 	at := func(provider string, role provision.Role, marketplaces ...string) provision.Grant {
 		return provision.Grant{Provider: provider, Role: role, Marketplaces: marketplaces}

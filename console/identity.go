@@ -146,7 +146,8 @@ func (c claims) identity(i *issuer, subject string, now time.Time) (identity, er
 
 // plainLine returns the text without what is no character to see, on one line, cut after some characters.
 func plainLine(text string, most int) string {
-	text = strings.TrimSuffix(strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " "), ":")
+	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+	text = strings.TrimSuffix(strings.Join(words, " "), ":")
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}

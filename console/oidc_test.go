@@ -35,7 +35,8 @@ func TestSignInByIssuer(t *testing.T) {
 	led := b.visit(callback)
 	require.Equal(t, http.StatusSeeOther, led.status, led.text)
 	require.Equal(t, "/console/acme/orders?state=failed", led.location)
-	require.Contains(t, strings.Join(led.header.Values("Set-Cookie"), "\n"), "__Host-qm-oidc=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax")
+	require.Contains(t, strings.Join(led.header.Values("Set-Cookie"), "\n"),
+		"__Host-qm-oidc=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax")
 	require.Contains(t, b.page("/console/acme/").Find(".who").Text(), "anna@acme.example")
 	require.Contains(t, b.page("/console/acme/").Find(".as-of").Text(), "Europe/Stockholm")
 	require.Equal(t, http.StatusNotFound, b.get("/console/globex/").status)
@@ -44,7 +45,8 @@ func TestSignInByIssuer(t *testing.T) {
 	require.Equal(t, "You are signed out. You may still be signed in at Acme login.", signedOut.said())
 	require.Equal(t, http.StatusUnauthorized, b.get("/console/acme/").status)
 	var history []string
-	require.NoError(t, w.SQL.Select(&history, `SELECT what || ' by ' || actor FROM access_history WHERE provider = 'acme' AND key_id = '' ORDER BY seq`))
+	require.NoError(t, w.SQL.Select(&history, `
+SELECT what || ' by ' || actor FROM access_history WHERE provider = 'acme' AND key_id = '' ORDER BY seq`))
 	require.Equal(t, []string{
 		"signed_in by person anna@acme.example (sub-anna)", "signed_out by person anna@acme.example (sub-anna)",
 	}, history)

@@ -201,8 +201,8 @@ func signIn(p *page) error {
 
 // keepZone keeps the zone of the browser, which its script has added, unless the person has chosen one.
 func (p *page) keepZone(zone string) {
-	if zone != "" && p.look.Zone == "" {
-		p.keepLook(p.look.withZone(zone))
+	if zone != "" && p.Zone == "" {
+		p.keepLook(p.withZone(zone))
 	}
 }
 

@@ -50,7 +50,8 @@ func (o oidcOptions) Validate() error {
 	case o.OIDCClientID == "":
 		return errors.New("QM_OIDC_CLIENT_ID is missing: register the console as a client at the issuer")
 	case o.OIDCGrants == nil:
-		return errors.New("QM_OIDC_GRANTS is missing: without it no one has a role. Write group=provider:role, such as platform-team=acme:operator")
+		return errors.New("QM_OIDC_GRANTS is missing: without it no one has a role. " +
+			"Write group=provider:role, such as platform-team=acme:operator")
 	}
 	return nil
 }

@@ -21,8 +21,9 @@ type sessionRow struct {
 
 const sessionColumns = `token_sha256, COALESCE(key_id, '') AS key_id, issuer, subject, name, grants, signed_in_at, seen_at, ends_at`
 
-// Start stores a new session, which no one has used since its SeenAt, or, without one, since its SignedInAt. In the same transaction it deletes the sessions that ran out: those past their end, and those that no
-// one has used since idleBefore. Errors: provision.ErrNotFound when the session's key does not exist.
+// Start stores a new session, which no one has used since its SeenAt, or, without one, since its SignedInAt. In the same transaction it
+// deletes the sessions that ran out: those past their end, and those that no one has used since idleBefore. Errors:
+// provision.ErrNotFound when the session's key does not exist.
 func (s Sessions) Start(ctx context.Context, session provision.Session, idleBefore time.Time) error {
 	grants, err := json.Marshal(session.Grants)
 	if err != nil {
