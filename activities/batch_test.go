@@ -52,7 +52,8 @@ func (w *batchWorld) EndRow(_ context.Context, _ provision.BatchKey, n int, outc
 }
 
 func (w *batchWorld) Get(_ context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
-	view := provision.OrderView{Order: provision.Order{OrderKey: provision.OrderKey{Provider: of.Provider, ID: id}}, State: provision.ActionRequired}
+	view := provision.OrderView{Order: provision.Order{OrderKey: provision.OrderKey{Provider: of.Provider, ID: id}},
+		State: provision.ActionRequired}
 	return view, w.broken
 }
 

@@ -252,7 +252,8 @@ func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
 
 	w.store.lease = time.Hour
-	require.NoError(t, w.store.Steps.End(t.Context(), w.w.Order, accountID, provision.StepAlias, provision.AttemptEnd{State: provision.StepDone}))
+	require.NoError(t, w.store.Steps.End(t.Context(), w.w.Order, accountID, provision.StepAlias,
+		provision.AttemptEnd{State: provision.StepDone}))
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err, "every attempt has recorded its end, so the undo does not wait")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,7 +124,8 @@ func TestABatchOfAnotherSizeThanReviewedDoesNothing(t *testing.T) {
 	}
 	id, body := batchOf(provision.BatchCancel, `"orders":{"filter":{}}`, 2)
 	p := readProblem(t, w.send(w.key, http.MethodPost, batchesPath, body), http.StatusConflict, codeCountChanged)
-	require.Equal(t, "the filter selects 3 orders now, and 2 were reviewed: nothing was done; review them again, and send the new number", p.Detail)
+	require.Equal(t, "the filter selects 3 orders now, and 2 were reviewed: nothing was done; "+
+		"review them again, and send the new number", p.Detail)
 	readProblem(t, w.get(batchesPath+"/"+id), http.StatusNotFound, codeNotFound)
 	require.Empty(t, w.workflows.batches)
 	_, body = batchOf(provision.BatchCancel, `"orders":{"ids":["MP-0","MP-1"]}`, 3)
@@ -145,7 +147,8 @@ func TestABatchNeedsTheScopeOfItsVerb(t *testing.T) {
 	readProblem(t, w.send(marketplace, http.MethodPost, batchesPath, verify), http.StatusForbidden, codeForbidden)
 	read[openapi.Batch](t, w.send(w.key, http.MethodPost, batchesPath, verify), http.StatusAccepted)
 
-	reader := w.createKeyOf("acme", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} })
+	reader := w.createKeyOf("acme", provision.RoleViewer,
+		func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} })
 	listed := read[openapi.BatchPage](t, w.send(reader, http.MethodGet, batchesPath, ""), http.StatusOK)
 	require.Len(t, listed.Items, 1, "the batches of orders alone")
 	require.Equal(t, mine.ID, listed.Items[0].ID)
@@ -206,7 +209,8 @@ func TestTheLargestBatchFitsIntoARequest(t *testing.T) {
 	require.Equal(t, provision.MaxBatch, preview.Cannot.Count)
 	require.Len(t, preview.Cannot.Items, 200)
 	require.Empty(t, preview.Can.Items)
-	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", body(append(ids, "more"))), http.StatusUnprocessableEntity, codeInvalid)
+	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", body(slices.Concat(ids, []string{"more"}))), http.StatusUnprocessableEntity,
+		codeInvalid)
 	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", strings.Repeat(" ", 1<<20)+body(ids)),
 		http.StatusRequestEntityTooLarge, codeBodyTooLarge)
 }

@@ -261,7 +261,8 @@ type APIKeys interface {
 	// Rotate replaces a key by a successor. Both work until the given time. Errors: provision.ErrNotFound, a *provision.StateError.
 	Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added,
 		old provision.APIKey, err error)
-	// Revoke ends a key at once. The reason may be empty. With keepOne it refuses to end the last key that may create keys. Errors: provision.ErrNotFound, a
+	// Revoke ends a key at once. The reason may be empty. With keepOne it refuses to end the last key that may create keys. Errors:
+	// provision.ErrNotFound, a
 	// *provision.StateError.
 	Revoke(ctx context.Context, actor, provider, id, reason string, keepOne bool) (provision.APIKey, error)
 }

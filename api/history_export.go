@@ -49,7 +49,8 @@ type historyExport struct{ export[provision.HistoryEntry] }
 func (e historyExport) VisitExportHistoryResponse(w http.ResponseWriter) error { return e.send(w) }
 
 // historyColumns are the columns of an export of the history.
-var historyColumns = []string{"at", "kind", "actor", "order_id", "account_id", "key_id", "webhook_id", "marketplace", "environment", "from", "to", "code",
+var historyColumns = []string{"at", "kind", "actor", "order_id", "account_id", "key_id", "webhook_id", "marketplace", "environment",
+	"from", "to", "code",
 	"fields", "refused", "reason"}
 
 // historyFile writes entries as CSV: RFC 4180, lines end with CR LF, every cell safe to open in a spreadsheet.
@@ -65,7 +66,8 @@ func newHistoryFile(out io.Writer) historyFile {
 // Write adds an entry.
 func (f historyFile) Write(e provision.HistoryEntry) {
 	cells := []string{
-		e.At.UTC().Format(time.RFC3339Nano), string(e.Kind), e.Actor, e.OrderID, e.AccountID, e.KeyID, e.WebhookID, e.Marketplace, string(e.Environment),
+		e.At.UTC().Format(time.RFC3339Nano), string(e.Kind), e.Actor, e.OrderID, e.AccountID, e.KeyID, e.WebhookID,
+		e.Marketplace, string(e.Environment),
 		plainJSON(e.From), plainJSON(e.To), e.Code, strings.Join(e.Fields, " "), string(e.Refused), e.Reason,
 	}
 	for i, cell := range cells {

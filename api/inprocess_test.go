@@ -143,10 +143,10 @@ func TestACallerInProcessMayGiveUp(t *testing.T) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://console.invalid/", nil)
 	require.NoError(t, err)
-	_, err = blocked.As(annaAs(provision.RoleViewer), desk).RoundTrip(r) //nolint:bodyclose // there is none
+	_, err = blocked.As(annaAs(provision.RoleViewer), desk).RoundTrip(r)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	broken := &Handler{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") })}
-	_, err = broken.As(annaAs(provision.RoleViewer), desk).RoundTrip(r.WithContext(t.Context())) //nolint:bodyclose // there is none
+	_, err = broken.As(annaAs(provision.RoleViewer), desk).RoundTrip(r.WithContext(t.Context()))
 	require.ErrorContains(t, err, "a fault")
 }

@@ -54,7 +54,8 @@ func repeated(err error, made, help string) error {
 		return problem(codeIdempotencyKeyReused, why, at.Format(time.RFC3339)).because(err).at(openapi.FieldProblem{
 			In: "header", Field: resource.Optional(headerIdempotencyKey), Message: "belongs to another request"})
 	}
-	p := problem(codeAlreadyDone, "an earlier request with this Idempotency-Key "+made+" at %s, %s", repeat.Made, at.Format(time.RFC3339), help)
+	p := problem(codeAlreadyDone, "an earlier request with this Idempotency-Key "+made+" at %s, %s", repeat.Made,
+		at.Format(time.RFC3339), help)
 	p.earlier = &openapi.EarlierRequest{ID: repeat.Made, At: at}
 	return p.because(err)
 }

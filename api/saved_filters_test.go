@@ -42,7 +42,8 @@ func TestAFilterThatCannotBeSavedIsRefused(t *testing.T) {
 	w := setup(t)
 	const form = `{"page":"orders","query":"state=failed"}`
 	for name, message := range map[string]string{
-		"a/b": "must not contain a slash", ".hidden": "not begin with a dot", "..": "not begin with a dot", strings.Repeat("n", 61): "1 to 60 characters",
+		"a/b": "must not contain a slash", ".hidden": "not begin with a dot", "..": "not begin with a dot", strings.Repeat("n",
+			61): "1 to 60 characters",
 		"bell\a": "control character", " ": "needs 1 to 60 characters",
 	} {
 		p := readProblem(t, w.send(w.key, http.MethodPut, filterPath(name), form), http.StatusBadRequest, codeInvalidParameter)

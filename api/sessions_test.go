@@ -39,7 +39,8 @@ func TestAnAdminEndsAllSessionsOfItsProvider(t *testing.T) {
 		}, time.Time{}))
 	}
 	start("a", provision.Grant{Provider: "acme", Role: provision.RoleOperator})
-	start("both", provision.Grant{Provider: "globex", Role: provision.RoleAdmin}, provision.Grant{Provider: "acme", Role: provision.RoleViewer})
+	start("both", provision.Grant{Provider: "globex", Role: provision.RoleAdmin}, provision.Grant{Provider: "acme",
+		Role: provision.RoleViewer})
 	start("g", provision.Grant{Provider: "globex", Role: provision.RoleAdmin})
 
 	list := read[openapi.SessionList](t, w.get("/v1/sessions"), http.StatusOK)

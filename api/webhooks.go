@@ -155,7 +155,8 @@ func (s *service) RotateWebhookSecret(
 }
 
 // secretOnlyThen says how to get the secret of webhooks whose first answer was lost.
-const secretOnlyThen = "and only the answer to that request had the secret: if you do not have it, rotate the secret with another Idempotency-Key"
+const secretOnlyThen = "and only the answer to that request had the secret: if you do not have it, " +
+	"rotate the secret with another Idempotency-Key"
 
 func (s *service) rotate(
 	ctx context.Context, key provision.WebhookKey, form *openapi.SecretRotation,

@@ -63,7 +63,8 @@ func TestAnAccountSaysWhetherItMayBeUsed(t *testing.T) {
 	w.Seed.Account(t, "111122220001", provision.AccountReady)
 	w.Seed.Account(t, "111122220002", provision.AccountReady)
 	w.Seed.Account(t, "333344440001", provision.AccountInvalid)
-	w.Verified(t, "333344440001", provision.CheckExternalID, &provision.Failure{Code: provision.CodeExternalIDNotDemanded, Reason: "add a condition"})
+	w.Verified(t, "333344440001", provision.CheckExternalID, &provision.Failure{Code: provision.CodeExternalIDNotDemanded,
+		Reason: "add a condition"})
 
 	ready := b.page("/console/acme/accounts/111122220002")
 	require.Contains(t, ready.words(".verdict"), "Yes: it is number 2 in line of the Ready SPAM accounts of its pool.")
@@ -77,8 +78,9 @@ func TestAnAccountSaysWhetherItMayBeUsed(t *testing.T) {
 	waits := b.page("/console/acme/accounts/333344440001")
 	require.Contains(t, waits.Find("title").Text(), "333344440001, To verify")
 	require.Contains(t, waits.words(".verdict"), "Not yet: it becomes Ready as soon as verification passes.")
-	require.Contains(t, waits.words(".checks"), "Failed The role cannot be assumed without the external id ExternalIDNotDemanded: add a condition "+
-		"Not reached AWS has not suspended or closed the account")
+	require.Contains(t, waits.words(".checks"),
+		"Failed The role cannot be assumed without the external id ExternalIDNotDemanded: add a condition "+
+			"Not reached AWS has not suspended or closed the account")
 	require.Equal(t, http.StatusNotFound, b.get("/console/acme/accounts/999900001111").status)
 
 	w.Seed.Order(t, "MP-1", provision.Completed)
@@ -131,7 +133,8 @@ func TestVerbsOfAnAccount(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, viewer.post(account+"/delete", "reason", "x").status)
 
 	remove := b.page(account + "/delete")
-	require.Contains(t, b.follow(account+"/delete", remove.fields(account+"/delete", "reason", "closed in AWS")...).said(), "is deleted from its pool")
+	require.Contains(t, b.follow(account+"/delete", remove.fields(account+"/delete", "reason", "closed in AWS")...).said(),
+		"is deleted from its pool")
 	require.Equal(t, http.StatusNotFound, b.get(account).status)
 }
 

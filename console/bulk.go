@@ -98,7 +98,8 @@ func (p *page) reviewBatch(f *form, code int) error {
 	if orders == nil && accounts == nil {
 		return p.show("batch-new", title, data)
 	}
-	data.Preview, err = read[openapi.BatchPreview](p.API.PreviewBatch(p.ctx(), openapi.BatchSelection{Verb: verb, Orders: orders, Accounts: accounts}))
+	data.Preview, err = read[openapi.BatchPreview](p.API.PreviewBatch(p.ctx(), openapi.BatchSelection{Verb: verb, Orders: orders,
+		Accounts: accounts}))
 	if err != nil && (f.Refused != "" || !f.refuse(err, nil)) {
 		return err
 	}

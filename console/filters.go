@@ -33,7 +33,7 @@ func (p *page) savedFilters(list string) (saved []savedFilter) {
 	}
 	here := canonical(p.r.URL.RawQuery)
 	for _, f := range all.Items {
-		if string(f.Page) == list {
+		if f.Page == list {
 			saved = append(saved, savedFilter{f.Name, p.URL(list) + "?" + f.Query, canonical(f.Query) == here})
 		}
 	}
@@ -101,7 +101,7 @@ func saveFilter(p *page) error {
 		return p.again(f, "filter", "Save this filter", data)
 	}
 	_, err = read[openapi.SavedFilter](p.API.SaveFilter(p.ctx(), name, openapi.NewSavedFilter{
-		Page: openapi.FilteredPage(f.Value("page")), Query: canonical(f.Value("query")),
+		Page: f.Value("page"), Query: canonical(f.Value("query")),
 	}))
 	if err == nil {
 		return p.redirect(data.Back, "The filter is saved. Only you see it.")
@@ -126,7 +126,7 @@ func deleteFilter(p *page) error {
 	}
 	for _, f := range all.Items {
 		if f.Name == name {
-			list = string(f.Page)
+			list = f.Page
 		}
 	}
 	if _, err := client.Body(p.API.DeleteSavedFilter(p.ctx(), name)); err != nil {

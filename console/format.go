@@ -31,8 +31,8 @@ func (l *look) TimeOr(t *time.Time, none string) template.HTML {
 
 // time returns a <time> element. Both texts are made here, so that there is nothing to escape.
 func (l *look) time(relative string, t time.Time) template.HTML {
-	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s <small>%s</small></time>`, //nolint:gosec // numbers and names of months only
-		t.UTC().Format(time.RFC3339), relative, l.Moment(t)))
+	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + //nolint:gosec // numbers and names of months only
+		relative + ` <small>` + l.Moment(t) + `</small></time>`)
 }
 
 // Moment returns a time by the clock, with its date unless that is today's.
@@ -110,7 +110,8 @@ func accountID(id string) template.HTML {
 	if len(id) != 12 || strings.Trim(id, "0123456789") != "" {
 		return template.HTML(template.HTMLEscapeString(id)) //nolint:gosec // escaped
 	}
-	return template.HTML(`<span class="id"><i>` + id[:4] + `</i><i>` + id[4:8] + `</i><i>` + id[8:] + `</i></span>`) //nolint:gosec // digits only
+	groups := `<i>` + id[:4] + `</i><i>` + id[4:8] + `</i><i>` + id[8:] + `</i>`
+	return template.HTML(`<span class="id">` + groups + `</span>`) //nolint:gosec // digits only
 }
 
 // prose writes what is between backticks, such as a command, as code.
@@ -127,9 +128,9 @@ func prose(text string) template.HTML {
 
 // Days returns how long stock lasts, and until when.
 func (l *look) Days(days float64) template.HTML {
-	n := int(days)
-	until := l.Date(l.now.Add(time.Duration(days * 24 * float64(time.Hour))))
-	return template.HTML(fmt.Sprintf(`%s <span class="muted small">to %s</span>`, plural(n, "day", "days"), until)) //nolint:gosec // no text of others
+	text := plural(int(days), "day", "days") + ` <span class="muted small">to ` +
+		l.Date(l.now.Add(time.Duration(days*24*float64(time.Hour)))) + `</span>`
+	return template.HTML(text) //nolint:gosec // no text of others
 }
 
 // Lasts says how long a stock lasts, or why no one can say.

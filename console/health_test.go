@@ -55,7 +55,8 @@ func TestHealthSaysWhoseFaultItIs(t *testing.T) {
 	t.Run("AWS's", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
-		_, err := w.SQL.ExecContext(t.Context(), `UPDATE pools SET claims_suspended_at = now(), claims_suspended_because = 'x' WHERE marketplace = 'nordic'`)
+		_, err := w.SQL.ExecContext(t.Context(),
+			`UPDATE pools SET claims_suspended_at = now(), claims_suspended_because = 'x' WHERE marketplace = 'nordic'`)
 		require.NoError(t, err)
 		page := w.as(t, provision.RoleViewer).page(healthPage)
 		require.Equal(t, "AWS, or our access to it", page.Find(".verdict h2").Text())

@@ -27,7 +27,8 @@ func TestTheHistoryIsOneListWithFilters(t *testing.T) {
 
 	all := b.page(historyPage)
 	text := all.Find("tbody").Text()
-	for _, want := range []string{"Action required", "AliasTaken: another AWS account has this alias", "Cancelled", "Ready", "Pool created", "Signed in"} {
+	for _, want := range []string{"Action required", "AliasTaken: another AWS account has this alias", "Cancelled", "Ready",
+		"Pool created", "Signed in"} {
 		require.Contains(t, text, want)
 	}
 	require.NotZero(t, all.Find(`tbody a[href="/console/acme/orders/MP-1"]`).Length())
@@ -118,14 +119,17 @@ func TestHistoryInWords(t *testing.T) {
 	t.Parallel()
 	raw := func(value string) *json.RawMessage { return new(json.RawMessage(value)) }
 	for want, entry := range map[string]openapi.HistoryEntry{
-		"Waiting|":                           {Kind: "order", From: raw(`"accepted"`), To: raw(`"waiting_for_account"`)},
-		"Correction|aws_account_alias":       {Kind: "order", From: raw(`"action_required"`), To: raw(`"action_required"`), Code: new("correct"), Fields: &[]string{"aws_account_alias"}},
-		"Refused|Retry: NotAsked":            {Kind: "order", From: raw(`"failed"`), To: raw(`"failed"`), Code: new("retry"), Refused: new("NotAsked")},
+		"Waiting|": {Kind: "order", From: raw(`"accepted"`), To: raw(`"waiting_for_account"`)},
+		"Correction|aws_account_alias": {Kind: "order", From: raw(`"action_required"`), To: raw(`"action_required"`),
+			Code: new("correct"), Fields: &[]string{"aws_account_alias"}},
+		"Refused|Retry: NotAsked": {Kind: "order", From: raw(`"failed"`), To: raw(`"failed"`), Code: new("retry"),
+			Refused: new("NotAsked")},
 		"Setting|stock_threshold: none → 10": {Kind: "pool", Code: new("stock_threshold"), To: raw(`10`)},
-		"Provisioning failed|Leftovers":      {Kind: "account", From: raw(`"provisioning"`), To: raw(`"provisioning_failed"`), Code: new("Leftovers")},
-		"All sessions ended|":                {Kind: "access", Code: new("sessions_ended")},
-		"a word of a later release|":         {Kind: "access", Code: new("a word of a later release")},
-		"<script>|":                          {Kind: "account", To: raw(`"<script>"`)},
+		"Provisioning failed|Leftovers": {Kind: "account", From: raw(`"provisioning"`), To: raw(`"provisioning_failed"`),
+			Code: new("Leftovers")},
+		"All sessions ended|":        {Kind: "access", Code: new("sessions_ended")},
+		"a word of a later release|": {Kind: "access", Code: new("a word of a later release")},
+		"<script>|":                  {Kind: "account", To: raw(`"<script>"`)},
 	} {
 		line := lineOf(entry)
 		require.Equal(t, want, line.Status.Word+"|"+line.Text)

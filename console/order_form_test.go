@@ -156,7 +156,8 @@ func TestAFieldIsCheckedWhenItIsLeft(t *testing.T) {
 	require.NotContains(t, bad.text, "user name", "other fields were not left yet")
 	require.Empty(t, strings.TrimSpace(check("aws_account_alias").Find(".why-bad").Text()))
 	require.Contains(t, check("pool", "pool", "baltic/production").Find("#stock").Text(), "This order waits as number 1")
-	require.Contains(t, check("customer.id", "customer_kind", "existing", "customer.id", "C-1").Find(".why-bad").Text(), "No order of customer")
+	require.Contains(t, check("customer.id", "customer_kind", "existing", "customer.id", "C-1").Find(".why-bad").Text(),
+		"No order of customer")
 	require.Empty(t, w.orders(t))
 }
 
@@ -246,7 +247,8 @@ func TestHostileTextInTheWalkThrough(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	b := w.as(t, provision.RoleOperator)
-	for _, text := range []string{"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "javascript:alert(1)", "\u202eevil", strings.Repeat("x", 64<<10)} {
+	for _, text := range []string{"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "javascript:alert(1)", "\u202eevil",
+		strings.Repeat("x", 64<<10)} {
 		for _, field := range []string{"order_id", "pool", "account_model", "iam_user_name", "aws_contact_name", "aws_account_alias", "step"} {
 			got := b.post(newOrderPage, walkThrough("review", field, text)...)
 			require.Contains(t, []int{http.StatusOK, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge}, got.status, field)

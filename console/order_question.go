@@ -220,7 +220,8 @@ func checkOrder(p *page) error {
 // correct returns the order as it would be placed with the form's values.
 func (f *form) correct(o openapi.Order) openapi.NewOrder {
 	corrected := openapi.NewOrder{
-		ID: o.ID, Marketplace: o.Marketplace, Environment: o.Environment, OrderMode: string(provision.OrderModeNewAccount), AccountModel: o.AccountModel,
+		ID: o.ID, Marketplace: o.Marketplace, Environment: o.Environment,
+		OrderMode: string(provision.OrderModeNewAccount), AccountModel: o.AccountModel,
 		UseExistingCUR: o.UseExistingCUR, ExistingCURKind: o.ExistingCURKind, IAMUserName: o.IAMUserName, AWSContactName: o.AWSContactName,
 		AWSAlternateContact: o.AWSAlternateContact, AWSAccountAlias: o.AWSAccountAlias,
 	}

@@ -52,7 +52,10 @@ var (
 func work(o openapi.Order, now time.Time) []accountWork {
 	var accounts []string
 	steps := map[string][]openapi.Step{}
-	for _, s := range slices.SortedStableFunc(slices.Values(o.Steps), func(a, b openapi.Step) int { return a.StartedAt.Compare(b.StartedAt) }) {
+	for _, s := range slices.SortedStableFunc(slices.Values(o.Steps), func(a,
+		b openapi.Step) int {
+		return a.StartedAt.Compare(b.StartedAt)
+	}) {
 		id := s.AccountID
 		if id == "" && o.AccountID != nil && len(accounts) == 0 {
 			id = *o.AccountID

@@ -108,7 +108,8 @@ func TestAQuestionThatNoFieldAnswers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.Seed.Order(t, "o-1", provision.ActionRequired)
-	_, err := w.SQL.ExecContext(t.Context(), `UPDATE orders SET failure = '{"code": "QuotaReached", "reason": "the account has too many roles"}'`)
+	_, err := w.SQL.ExecContext(t.Context(),
+		`UPDATE orders SET failure = '{"code": "QuotaReached", "reason": "the account has too many roles"}'`)
 	require.NoError(t, err)
 	b := w.as(t, provision.RoleOperator)
 	asked := b.page("/console/acme/orders/o-1")
@@ -116,7 +117,8 @@ func TestAQuestionThatNoFieldAnswers(t *testing.T) {
 	require.Equal(t, "/console/acme/orders/o-1/retry", asked.Find(".question form").AttrOr("action", ""))
 	require.NotContains(t, asked.Find("#aside").Text(), "Retry…", "it is in the question")
 	require.Contains(t, asked.Find("#aside").Text(), "Next account…")
-	require.Contains(t, w.as(t, provision.RoleViewer).page("/console/acme/orders/o-1").Find(".question").Text(), "An operator of the provider answers.")
+	require.Contains(t, w.as(t, provision.RoleViewer).page("/console/acme/orders/o-1").Find(".question").Text(),
+		"An operator of the provider answers.")
 	require.Equal(t, "The order is being retried.", b.follow("/console/acme/orders/o-1/retry", "reason", "the quota is higher").said())
 }
 
@@ -125,7 +127,8 @@ func TestEachVerbIsReviewed(t *testing.T) {
 	w := setup(t)
 	b := w.as(t, provision.RoleOperator)
 	for verb, state := range map[string]provision.OrderState{
-		"retry": provision.ActionRequired, "swap": provision.ActionRequired, "cancel": provision.WaitingForAccount, "fail": provision.ActionRequired,
+		"retry": provision.ActionRequired, "swap": provision.ActionRequired,
+		"cancel": provision.WaitingForAccount, "fail": provision.ActionRequired,
 		"end-undo": provision.Compensating, "password": provision.Completed,
 	} {
 		id := "o-" + verb
@@ -203,14 +206,16 @@ func TestTheLinkToThePassword(t *testing.T) {
 	require.Equal(t, "The new password is set. Pass on its link.",
 		b.follow("/console/acme/orders/o-1/password", "reason", "the mail was lost", "once", once).said())
 	require.Equal(t, "This form was sent before, and is done.",
-		b.follow("/console/acme/orders/o-1/password", "reason", "the mail was lost", "once", once).said(), "a second click sets no other password")
+		b.follow("/console/acme/orders/o-1/password", "reason", "the mail was lost", "once",
+			once).said(), "a second click sets no other password")
 }
 
 func TestManualStepsAreTicked(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.Seed.Order(t, "o-1", provision.Completed)
-	_, err := w.SQL.ExecContext(t.Context(), `UPDATE orders SET result = result || '{"manual_steps": ["Set the payment currency.", "Switch on PDF invoices."]}'`)
+	_, err := w.SQL.ExecContext(t.Context(),
+		`UPDATE orders SET result = result || '{"manual_steps": ["Set the payment currency.", "Switch on PDF invoices."]}'`)
 	require.NoError(t, err)
 	b := w.as(t, provision.RoleOperator)
 	before := b.page("/console/acme/orders/o-1").Find("#by-hand")
@@ -232,7 +237,8 @@ func TestLeftoversHaveTheirCures(t *testing.T) {
 	order, err := w.DB.Orders.Get(t.Context(), key.Tenant(), "o-1")
 	require.NoError(t, err)
 	_, err = w.DB.Orders.Close(t.Context(), provision.OrderClosing{
-		Order: key, State: provision.Cancelled, AccountID: order.AccountID, Leftovers: []string{"the bucket qm-cur: a policy denies s3:DeleteBucket"},
+		Order: key, State: provision.Cancelled, AccountID: order.AccountID,
+		Leftovers: []string{"the bucket qm-cur: a policy denies s3:DeleteBucket"},
 	})
 	require.NoError(t, err)
 	shown := w.as(t, provision.RoleOperator).page("/console/acme/orders/o-1")
@@ -249,7 +255,8 @@ func TestTextOfOthersIsTextOnAnOrder(t *testing.T) {
 	w := setup(t)
 	hostile := `<script>alert(1)</script>"'` + strings.Repeat("\u05d0", 300)
 	w.Seed.Order(t, "o-1", provision.ActionRequired)
-	_, err := w.SQL.ExecContext(t.Context(), `UPDATE orders SET failure = jsonb_build_object('code', $1::text, 'reason', $1::text, 'value', $1::text,
+	_, err := w.SQL.ExecContext(t.Context(),
+		`UPDATE orders SET failure = jsonb_build_object('code', $1::text, 'reason', $1::text, 'value', $1::text,
 		'field', 'aws_account_alias', 'aws_code', $1::text)`, hostile)
 	require.NoError(t, err)
 	b := w.as(t, provision.RoleOperator)

@@ -111,8 +111,10 @@ var orderVerbs = []orderVerb{
 		},
 	},
 	{
-		Name: "password", Verb: "Set a new password", Label: "New password…", Title: "Set a new password", Button: "Set a new password", Danger: true,
-		Said: "The new password is set. Pass on its link.", scope: provision.ScopeOrdersPassword, states: []provision.OrderState{provision.Completed},
+		Name: "password", Verb: "Set a new password", Label: "New password…",
+		Title: "Set a new password", Button: "Set a new password", Danger: true,
+		Said:  "The new password is set. Pass on its link.",
+		scope: provision.ScopeOrdersPassword, states: []provision.OrderState{provision.Completed},
 		Does: []string{
 			"The earlier link stops working.",
 			"AWS gets a new password for the customer's user, which the customer must change at the next sign-in.",

@@ -47,7 +47,7 @@ func questionTitle(code string) string {
 	if known, ok := questionTitles[provision.Code(code)]; ok {
 		return known
 	}
-	return string(code)
+	return code
 }
 
 // requestNames are what people and workflows do to an order, as its history shows it.

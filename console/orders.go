@@ -100,7 +100,8 @@ func (p *page) orderFilter(query url.Values) orderFilter {
 			states = tab.states
 		}
 	}
-	f.params = openapi.ListOrdersParams{Limit: new(ordersShown), Search: given(f.Search), Model: (*provision.Model)(given(f.Model)), Cursor: given(f.Cursor)}
+	f.params = openapi.ListOrdersParams{Limit: new(ordersShown), Search: given(f.Search), Model: (*provision.Model)(given(f.Model)),
+		Cursor: given(f.Cursor)}
 	if states != nil {
 		f.params.State = &states
 	}

@@ -44,7 +44,8 @@ func TestTheListOfOrders(t *testing.T) {
 	require.Equal(t, []string{"o-done"}, ids(b.page("/console/acme/orders?state=completed")))
 	require.Equal(t, []string{"o-waits"}, ids(b.page("/console/acme/orders?model=ECAM")))
 	require.Empty(t, ids(b.page("/console/acme/orders?pool=baltic%2Fproduction&created=today")))
-	require.Contains(t, b.page("/console/acme/orders?pool=baltic%2Fproduction").Find("#live").Text(), "No order matches this filter. Clear filter")
+	require.Contains(t, b.page("/console/acme/orders?pool=baltic%2Fproduction").Find("#live").Text(),
+		"No order matches this filter. Clear filter")
 
 	refused := b.get("/console/acme/orders?pool=No+pool%2Fproduction")
 	require.Equal(t, http.StatusBadRequest, refused.status)
@@ -71,7 +72,8 @@ func TestASearch(t *testing.T) {
 	w.Seed.Account(t, "444455556666", provision.AccountReady)
 	b := w.as(t, provision.RoleOperator)
 	for search, to := range map[string]string{
-		"mp-1": "/console/acme/orders/MP-1", "1111 2222 3333": "/console/acme/orders/MP-1", "4444-5555-6666": "/console/acme/accounts/444455556666",
+		"mp-1": "/console/acme/orders/MP-1", "1111 2222 3333": "/console/acme/orders/MP-1",
+		"4444-5555-6666": "/console/acme/accounts/444455556666",
 	} {
 		require.Equal(t, to, b.get("/console/acme/orders?search="+url.QueryEscape(search)).location, search)
 	}

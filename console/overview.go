@@ -138,7 +138,8 @@ func (p *page) stockNeeds(stock openapi.Stock, alerts openapi.StockAlertPage) (n
 		if alert == nil {
 			continue
 		}
-		n := need{Status: status{"Low stock", "ask", "ask"}, URL: p.URL("accounts", "import") + "?" + poolQuery(pool.Marketplace, pool.Environment),
+		n := need{Status: status{"Low stock", "ask", "ask"}, URL: p.URL("accounts", "import") + "?" + poolQuery(pool.Marketplace,
+			pool.Environment),
 			Name: name, Text: sentence(alert.Reason), Since: &alert.KindSince, rank: rankLow, Verb: "Add accounts"}
 		if pool.OrdersWaiting > 0 {
 			n.Status, n.rank = status{"Out of stock", "bad", "bad"}, rankNoStock
@@ -260,7 +261,8 @@ func (p *page) setup(data overviewData) []setupStep {
 	return []setupStep{
 		{"Make a pool", "A pool holds the accounts of one marketplace and one environment.", p.URL("pools", "new"), pools > 0},
 		{"Add accounts", "One by one, or all at once from a file.", p.URL("accounts", "import"), accounts > 0},
-		{"Let Quartermaster in", "Each account needs a role with a trust policy. Verification says what is missing.", p.URL("accounts"), ready > 0},
+		{"Let Quartermaster in", "Each account needs a role with a trust policy. Verification says what is missing.", p.URL("accounts"),
+			ready > 0},
 		{"Place the first order", "The walk-through asks for what the customer has chosen.", p.URL("orders", "new"), false},
 	}
 }

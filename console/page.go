@@ -94,9 +94,9 @@ func (c *console) answer(handle handler) http.HandlerFunc {
 		p := &page{console: c, w: written, r: r, look: lookOf(r), Now: c.Now()}
 		p.Said = p.takeSaid()
 		p.kept, _ = r.Context().Value(keptKey{}).(url.Values)
-		p.look.now = p.Now
+		p.now = p.Now
 		if err := handle(p); err != nil {
-			p.explain(err)
+			p.explain(err) //nolint:contextcheck // the page has the context of the request
 		}
 		c.Log.LogAttrs(context.WithoutCancel(r.Context()), levelOf(written.status), "page", pageAttrs(p, written.status, time.Since(began))...)
 	}
@@ -181,6 +181,6 @@ func (p *page) redirect(to, said string) error {
 }
 
 // noPage answers an address that has no page.
-func noPage(p *page) error {
+func noPage(*page) error {
 	return &problem{status: http.StatusNotFound, title: "Not found", detail: "There is no page at this address. Use the menu or the search."}
 }

@@ -36,12 +36,17 @@ func problemOf(err error) *problem {
 		detail: "Nothing was changed. Try again in a moment; if it stays, look at Health.", retry: true}
 }
 
-// Status, Title, Detail, RequestID and Retry are for templates.
-func (e *problem) Status() int       { return e.status }
-func (e *problem) Title() string     { return e.title }
-func (e *problem) Detail() string    { return e.detail }
+// Title is the heading of the page.
+func (e *problem) Title() string { return e.title }
+
+// Detail is what is wrong, and what to do.
+func (e *problem) Detail() string { return e.detail }
+
+// RequestID names the request in the log; empty: there is nothing to look for.
 func (e *problem) RequestID() string { return e.requestID }
-func (e *problem) Retry() bool       { return e.retry }
+
+// Retry reports whether the same request may succeed later.
+func (e *problem) Retry() bool { return e.retry }
 
 // explain answers with a page that says what is wrong.
 func (p *page) explain(err error) {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"crypto/tls"
 	"io"
 	"log/slog"
 	"net/http"
@@ -76,7 +75,7 @@ func (w *testConsole) visitor(t *testing.T) *browser {
 	require.NoError(t, err)
 	return &browser{t: t, w: w, http: &http.Client{
 		Jar:           jar,
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}, //nolint:forcetypeassert,gosec // a test server's
+		Transport:     w.server.Client().Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

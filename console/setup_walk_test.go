@@ -42,8 +42,8 @@ func unlabelled(page answer) (found []string) {
 		kind, _ := control.Attr("type")
 		id, _ := control.Attr("id")
 		name, _ := control.Attr("name")
-		_, labelled := control.Attr("aria-label")
-		if kind == "hidden" || labelled || control.Closest("label").Length() > 0 ||
+		_, labeled := control.Attr("aria-label")
+		if kind == "hidden" || labeled || control.Closest("label").Length() > 0 ||
 			id != "" && page.Find(fmt.Sprintf("label[for=%q]", id)).Length() == 1 {
 			return
 		}

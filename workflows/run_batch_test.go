@@ -30,7 +30,8 @@ func setupBatch(t *testing.T) (*testsuite.TestWorkflowEnvironment, *batching) {
 	s := &batching{state: provision.BatchRunning}
 	var a *activities.Activities
 	env.RegisterWorkflowWithOptions(workflows.RunBatch, workflow.RegisterOptions{Name: workflows.RunBatchName})
-	env.OnActivity(a.RunBatchRows, mock.Anything, batchKey).Return(func(context.Context, provision.BatchKey) (activities.BatchProgress, error) {
+	env.OnActivity(a.RunBatchRows, mock.Anything, batchKey).Return(func(context.Context, provision.BatchKey) (activities.BatchProgress,
+		error) {
 		if s.state != provision.BatchRunning {
 			return activities.BatchProgress{State: s.state}, nil
 		}

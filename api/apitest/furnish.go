@@ -23,7 +23,7 @@ func (a *API) Call(t testing.TB, method, path, body string, headers ...string) m
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	for i := 0; i < len(headers); i += 2 {
+	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	admin := provision.Principal{
@@ -68,7 +68,8 @@ func (a *API) Furnish(t testing.TB) map[string]string {
 		"000011112222,nordic,production,SPAM,Pool 7,aws+7@acme.example,arn:aws:iam::000011112222:role/quartermaster\n" +
 		"0000,nordic,production,SPAM,Pool 8,aws+8@acme.example,none\n"
 	imported := a.Call(t, http.MethodPost, "/v1/account-imports?dry_run=true", file, "Content-Type", "text/csv")
-	batch := a.Call(t, http.MethodPost, "/v1/batches", `{"id":"`+uuid.NewString()+`","verb":"cancel","orders":{"ids":["MP-2026-000116","MP-2026-000122"]},
+	batch := a.Call(t, http.MethodPost, "/v1/batches",
+		`{"id":"`+uuid.NewString()+`","verb":"cancel","orders":{"ids":["MP-2026-000116","MP-2026-000122"]},
 "expected_count":2,"reason":"The customers withdrew."}`)
 	a.Call(t, http.MethodPut, "/v1/saved-filters/Baltic", `{"page":"orders","query":"marketplace=baltic"}`)
 	alerts, ok := a.Call(t, http.MethodGet, "/v1/stock-alerts", "")["items"].([]any)

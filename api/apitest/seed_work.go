@@ -32,6 +32,7 @@ func (s *Seed) Work(t testing.TB, id string) {
 	step(provision.StepReport, 1, done)
 	step(provision.StepAlias, 1, provision.AttemptEnd{
 		State: provision.StepFailed, Problem: "AliasTaken (aws_account_alias): another AWS account has this alias", Took: time.Second,
-		AWS: &provision.AWSAnswer{Code: "EntityAlreadyExists", Operation: "iam:CreateAccountAlias", RequestID: "3f0c7a52-1f1e-4a60-9d0e-6b1f1c2f9a10"},
+		AWS: &provision.AWSAnswer{Code: "EntityAlreadyExists", Operation: "iam:CreateAccountAlias",
+			RequestID: "3f0c7a52-1f1e-4a60-9d0e-6b1f1c2f9a10"},
 	})
 }

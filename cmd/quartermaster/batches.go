@@ -155,7 +155,7 @@ func (c *createBatchCommand) Run(e *env, api *client.Client) error {
 			return err
 		}
 		if preview.Count == 0 {
-			fmt.Fprintf(e.logs, "no %s match: there is nothing to %s\n", c.batchSelection.Verb.Targets(), c.batchSelection.Verb)
+			fmt.Fprintf(e.logs, "no %s match: there is nothing to %s\n", c.Verb.Targets(), c.Verb)
 			return nil
 		}
 		if err := c.review(e, preview); err != nil {

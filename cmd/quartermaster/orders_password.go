@@ -25,7 +25,8 @@ func (c *newPasswordCommand) Run(e *env, api *client.Client) error {
 		targets: []target{{c.ID, "the earlier link stops working"}},
 		do: func(id string) ([]byte, string, error) {
 			order, raw, err := client.Object[openapi.Order](api.IssuePassword(e.ctx, id,
-				&openapi.IssuePasswordParams{IdempotencyKey: c.idempotencyKey()}, openapi.NewPassword{Reason: c.Reason, EvenIfUsed: named(c.EvenIfUsed)}))
+				&openapi.IssuePasswordParams{IdempotencyKey: c.idempotencyKey()}, openapi.NewPassword{Reason: c.Reason,
+					EvenIfUsed: named(c.EvenIfUsed)}))
 			for err == nil && order.Result != nil && order.Result.Password != nil && order.Result.Password.SettingSince != nil {
 				if err = pause(e, watchEvery); err == nil {
 					order, raw, err = client.Object[openapi.Order](api.GetOrder(e.ctx, id))

@@ -88,7 +88,7 @@ func showSteps(e *env, all []openapi.Step) error {
 		}
 		for _, a := range *s.FailedAttempts {
 			attempts++
-			step := string(s.Step)
+			step := s.Step
 			if a.Undo != nil {
 				step = "undo of " + s.Step
 			}

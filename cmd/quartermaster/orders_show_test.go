@@ -60,7 +60,8 @@ func TestWhatAWSAnsweredIsShown(t *testing.T) {
 	shown := s.must("orders", "show", "MP-1")
 	require.Regexp(t, `(?m)^asks +operator$`, shown)
 	require.Regexp(t, `(?m)^AWS answered +Throttling to iam:CreateUser, request 3f0c$`, shown)
-	require.Regexp(t, `(?m)^iam_user +000000500001 +1 +\S+Z +1.5s +Throttling to iam:CreateUser, request 3f0c +Throttled: AWS throttles$`, shown)
+	require.Regexp(t, `(?m)^iam_user +000000500001 +1 +\S+Z +1.5s `+
+		`+Throttling to iam:CreateUser, request 3f0c +Throttled: AWS throttles$`, shown)
 	require.Regexp(t, `(?m)^undo of iam_user +000000500001 +2 +\S+Z +0s +- +AWSUnavailable: no answer$`, shown)
 }
 

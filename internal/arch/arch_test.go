@@ -35,12 +35,14 @@ const (
 )
 
 // testTools are the folders that exist for tests.
-var testTools = []string{"api/apitest", "console/issuertest", "internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
+var testTools = []string{"api/apitest", "console/issuertest", "internal/awssim", "internal/postgres/pgtest",
+	"workflows/control/controltest"}
 
 var rules = []rule{
 	// The whole repository.
 	{folder: "", except: testTools, never: []string{
-		internal + "awssim", internal + "postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/api/apitest", "quartermaster/dev",
+		internal + "awssim", internal + "postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/api/apitest",
+		"quartermaster/dev",
 		"quartermaster/console/issuertest", "github.com/zitadel/",
 		"github.com/stretchr/testify", "pgregory.net/rapid",
 	}, why: "only tests and dev/ use simulators and test databases"},

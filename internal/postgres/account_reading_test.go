@@ -188,7 +188,8 @@ func TestTheChangesOfAnAccountShowEachOrder(t *testing.T) {
 	}
 	inspect := func(key provision.OrderKey, seen provision.AccountSeen) {
 		require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, account1, provision.StepInspect, 1)))
-		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepInspect, provision.AttemptEnd{State: provision.StepDone, Seen: &seen}))
+		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepInspect, provision.AttemptEnd{State: provision.StepDone,
+			Seen: &seen}))
 	}
 	changes, err := store.Accounts.Changes(ctx, "acme", account1, nil, 10)
 	require.NoError(t, err)

@@ -113,7 +113,8 @@ UPDATE api_keys SET replaced_by = $2, expires_at = LEAST(expires_at, $3) WHERE i
 RETURNING ` + apiKeyColumns
 
 // Rotate replaces the key of the provider by a successor. The old key keeps working until the given time, or until
-// its own expiry if that comes first. The successor inherits the saved filters. Rotate returns both keys as they are stored. Errors: provision.ErrNotFound;
+// its own expiry if that comes first. The successor inherits the saved filters. Rotate returns both keys as they are stored. Errors:
+// provision.ErrNotFound;
 // a *provision.StateError when the key was rotated before, is revoked or has expired.
 func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey,
 	until time.Time) (added, old provision.APIKey, err error) {

@@ -10,7 +10,8 @@ import (
 )
 
 const nextBatchRowsSQL = `
-SELECT n, target_id, account_id, outcome, code, message, ended_at FROM batch_rows WHERE provider = $1 AND batch_id = $2 AND outcome = 'waiting'
+SELECT n, target_id, account_id, outcome, code, message, ended_at FROM batch_rows
+WHERE provider = $1 AND batch_id = $2 AND outcome = 'waiting'
 ORDER BY n LIMIT $3`
 
 // Next returns a batch and, while it is running, at most limit rows that wait. Errors: provision.ErrNotFound.

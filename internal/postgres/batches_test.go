@@ -58,7 +58,8 @@ func TestAFilterIsResolvedWhenTheBatchIsCreated(t *testing.T) {
 	require.Equal(t, provision.BatchRunning, b.State)
 	require.Equal(t, provision.BatchCount{Total: 3}, b.BatchCount)
 	open(t, store, "o-3", provision.ModelSPAM)
-	require.Equal(t, []string{"1 o-2 waiting ", "2 o-1 waiting ", "3 o-0 waiting "}, rowsOf(t, store, b.BatchKey), "newest first, as in the list")
+	require.Equal(t, []string{"1 o-2 waiting ", "2 o-1 waiting ", "3 o-0 waiting "}, rowsOf(t, store, b.BatchKey),
+		"newest first, as in the list")
 
 	_, err = store.Batches.Create(ctx, n)
 	require.ErrorAs(t, err, &changed, "the count is checked first")
@@ -106,7 +107,8 @@ func TestCandidatesSayWhyTheyWillRefuse(t *testing.T) {
 
 func TestTheRowOfAnAccountChangesWithTheAccountAndOnce(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []provision.BatchVerb{provision.BatchVerify, provision.BatchInvalidate, provision.BatchReturn, provision.BatchDelete} {
+	for _, verb := range []provision.BatchVerb{provision.BatchVerify, provision.BatchInvalidate, provision.BatchReturn,
+		provision.BatchDelete} {
 		ctx, store, db := setup(t)
 		createAccounts(t, store, provision.ModelSPAM, 1, 1)
 		id := account(1, provision.ModelSPAM).ID
@@ -240,8 +242,10 @@ func TestTheLargestBatch(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	db.MustExec(`INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason)
-		SELECT to_char(n, 'FM000000000000'), 'acme', 'north', 'production', 'SPAM', 'n', 'r' || n || '@a.test', 'arn:aws:iam::' || to_char(n, 'FM000000000000') || ':role/q',
-			'external-id-' || n || '-or-so', 'invalid', 'r' FROM generate_series(1, $1) n, (SELECT set_config('qm.actor', 'test', true)) actor`, provision.MaxBatch+1)
+		SELECT to_char(n, 'FM000000000000'), 'acme', 'north', 'production', 'SPAM', 'n', 'r' || n || '@a.test', 'arn:aws:iam::' ||
+			to_char(n, 'FM000000000000') || ':role/q',
+			'external-id-' || n || '-or-so', 'invalid', 'r' FROM generate_series(1, $1) n, (SELECT set_config('qm.actor', 'test',
+				true)) actor`, provision.MaxBatch+1)
 	n := newBatch(provision.BatchVerify)
 	count, err := store.Batches.Count(ctx, n.Tenant, n.Selection)
 	require.NoError(t, err)

@@ -16,7 +16,8 @@ UPDATE orders SET manual_steps_done = jsonb_set(COALESCE(manual_steps_done, '{}'
 WHERE provider = $1 AND id = $2 AND manual_steps_done -> $3::text IS NULL`
 
 const untickSQL = `
-UPDATE orders SET manual_steps_done = manual_steps_done - $3::text WHERE provider = $1 AND id = $2 AND manual_steps_done -> $3::text IS NOT NULL`
+UPDATE orders SET manual_steps_done = manual_steps_done - $3::text
+WHERE provider = $1 AND id = $2 AND manual_steps_done -> $3::text IS NOT NULL`
 
 // Tick records that a manual step of the order's result is done, or that it is not done after all. It writes the change to the history.
 // It changes nothing, and writes nothing, if that is known already. Errors: provision.ErrNotFound.

@@ -44,7 +44,8 @@ func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejection {
 func (v verifier) enter(key provision.OrderKey, i int) {
 	v.t.Helper()
 	require.NoError(v.t, pgtest.Err(v.store.Steps.Begin(v.ctx, key, account(i, "").ID, provision.StepInspect, 1)))
-	require.NoError(v.t, v.store.Steps.End(v.ctx, key, account(i, "").ID, provision.StepInspect, provision.AttemptEnd{State: provision.StepDone}))
+	require.NoError(v.t, v.store.Steps.End(v.ctx, key, account(i, "").ID, provision.StepInspect,
+		provision.AttemptEnd{State: provision.StepDone}))
 }
 
 func (v verifier) suspended() (because string) {

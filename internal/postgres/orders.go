@@ -230,7 +230,8 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 
 // $3: with the failed attempts.
 const stepsSQL = `
-SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem, CASE WHEN $3 THEN failed_attempts END AS failed_attempts
+SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem,
+    CASE WHEN $3 THEN failed_attempts END AS failed_attempts
 FROM order_steps WHERE provider = $1 AND order_id = ANY($2) ORDER BY started_at, step`
 
 type stepRow struct {

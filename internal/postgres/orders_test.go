@@ -259,7 +259,8 @@ func TestStepsAreVisible(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1)))
-	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.AttemptEnd{State: provision.StepRetrying, Problem: "Throttled"}))
+	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.AttemptEnd{State: provision.StepRetrying,
+		Problem: "Throttled"}))
 	require.NoError(t, pgtest.Err(store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2)))
 	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)

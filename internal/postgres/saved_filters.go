@@ -33,7 +33,8 @@ RETURNING ` + savedFilterColumns
 )
 
 // Save saves a filter of the owner, in place of one of that name. Errors: a *provision.StateError when the owner has too many.
-func (s SavedFilters) Save(ctx context.Context, of provision.FilterOwner, f provision.SavedFilter) (saved provision.SavedFilter, err error) {
+func (s SavedFilters) Save(ctx context.Context, of provision.FilterOwner, f provision.SavedFilter) (saved provision.SavedFilter,
+	err error) {
 	err = s.db.tx(ctx, of.Caller, func(tx *sqlx.Tx) error {
 		// The lock keeps two new filters from both being the last one that fits.
 		if _, err := tx.ExecContext(ctx, lockFiltersSQL, of.Provider, of.Caller); err != nil {

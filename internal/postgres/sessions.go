@@ -73,7 +73,8 @@ func (r sessionRow) session() (provision.Session, error) {
 
 // NoteUse records that a person used the session, at most once a minute.
 func (s Sessions) NoteUse(ctx context.Context, hash []byte, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE sessions SET seen_at = $2 WHERE token_sha256 = $1 AND seen_at <= $2::timestamptz - interval '1 minute'`,
+	_, err := s.db.ExecContext(ctx, `
+UPDATE sessions SET seen_at = $2 WHERE token_sha256 = $1 AND seen_at <= $2::timestamptz - interval '1 minute'`,
 		hash, at)
 	return err
 }

@@ -26,7 +26,8 @@ func TestASessionLivesUntilItIsEnded(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	started := session("a", "")
-	started.Grants = append(started.Grants, provision.Grant{Provider: "other", Role: provision.RoleMarketplace, Marketplaces: []string{"north"}})
+	started.Grants = append(started.Grants, provision.Grant{Provider: "other", Role: provision.RoleMarketplace,
+		Marketplaces: []string{"north"}})
 	require.NoError(t, store.Sessions.Start(ctx, started, time.Time{}))
 	found, err := store.Sessions.Find(ctx, started.Hash)
 	require.NoError(t, err)
@@ -50,7 +51,8 @@ func TestASessionLivesUntilItIsEnded(t *testing.T) {
 	_, err = store.Sessions.Find(ctx, started.Hash)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	var what []string
-	require.NoError(t, db.Select(&what, `SELECT what FROM access_history WHERE provider = 'other' AND actor = $1 ORDER BY seq`, started.Actor()))
+	require.NoError(t, db.Select(&what, `SELECT what FROM access_history WHERE provider = 'other' AND actor = $1 ORDER BY seq`,
+		started.Actor()))
 	require.Equal(t, []string{"signed_in", "signed_out"}, what, "the history of each provider has it")
 }
 

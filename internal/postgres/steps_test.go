@@ -184,7 +184,8 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	}
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 	late()
-	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndoing, Problem: "AWSUnavailable"}))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.AttemptEnd{State: provision.StepUndoing,
+		Problem: "AWSUnavailable"}))
 	row := stepRow(t, db, provision.StepAlias)
 	require.Equal(t, provision.StepUndoing, row.State)
 	require.NotNil(t, row.Ended)
@@ -275,7 +276,8 @@ func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 	undo := func() time.Duration {
 		_, wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
-		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.AttemptEnd{State: provision.StepUndoing, Problem: "throttled"}))
+		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.AttemptEnd{State: provision.StepUndoing,
+			Problem: "throttled"}))
 		return wait
 	}
 	require.InDelta(t, lease.Seconds(), undo().Seconds(), 5)
