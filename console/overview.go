@@ -143,7 +143,10 @@ func (p *page) stockNeeds(stock openapi.Stock, alerts openapi.StockAlertPage) (n
 			Name: name, Text: sentence(alert.Reason), Since: &alert.KindSince, rank: rankLow, Verb: "Add accounts"}
 		if pool.OrdersWaiting > 0 {
 			n.Status, n.rank = status{"Out of stock", "bad", "bad"}, rankNoStock
-			n.Text = fmt.Sprintf("%s Ready, %s.", none(pool.Ready), waits(pool.OrdersWaiting))
+			n.Text = fmt.Sprintf("None Ready, %s.", waits(pool.OrdersWaiting))
+			if pool.Ready > 0 {
+				n.Status.Word, n.Text = "Orders wait", fmt.Sprintf("%s Ready, but %s: none matches.", number(pool.Ready), waits(pool.OrdersWaiting))
+			}
 		}
 		if !p.May(provision.ScopeAccountsWrite) {
 			n.URL, n.Verb = url, "Look"
@@ -151,13 +154,6 @@ func (p *page) stockNeeds(stock openapi.Stock, alerts openapi.StockAlertPage) (n
 		needs = append(needs, n)
 	}
 	return needs
-}
-
-func none(n int) string {
-	if n == 0 {
-		return "None"
-	}
-	return number(n)
 }
 
 func waits(n int) string {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -177,6 +178,17 @@ func (b *tab) text() string {
 	return text
 }
 
+// photograph takes a picture of the whole page as WebP, which is a third of a PNG.
+func photograph(ctx context.Context, to *chromedp.Target) ([]byte, error) {
+	shot, err := cdp.Call(ctx, to, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+		Format: cdppage.CaptureScreenshotFormatWebp, Quality: new(int64(80)), CaptureBeyondViewport: new(true), FromSurface: new(true),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shot.Data, nil
+}
+
 // keep keeps a picture of the whole page, if someone wants to look at it.
 func (b *tab) keep(name string) {
 	b.t.Helper()
@@ -184,8 +196,8 @@ func (b *tab) keep(name string) {
 	if folder == "" {
 		return
 	}
-	shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	shot, err := chromedp.Run(b.ctx, photograph)
 	require.NoError(b.t, err)
 	require.NoError(b.t, os.MkdirAll(folder, 0o755))
-	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), shot, 0o600))
+	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".webp"), shot, 0o600))
 }
