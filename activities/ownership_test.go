@@ -79,7 +79,7 @@ var databaseOnly = []string{
 	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings",
 	"KeepUndo", "OpenUndo", "EndRemoval",
 	"DueAccounts", "ApplyVerifications", "WatchStock", "MatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
-	"PurgeEvents", "Reconcile",
+	"PurgeEvents", "Reconcile", "RunBatchRows", "StopBatch",
 }
 
 // TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold calls every activity that works in an order's account, whatever has started

@@ -279,7 +279,7 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	require.True(t, w.service.streams.open("k"))
 	next, err := frames(events)
 	require.NoError(t, err)
-	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"},
+	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", ID: "k", KeyID: "k"},
 		filter: provision.EventFilter{Limit: 1}, next: next, upTo: upTo}
 	began := time.Now()
 	require.NoError(t, answer.VisitStreamEventsResponse(slow))

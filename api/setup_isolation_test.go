@@ -26,8 +26,9 @@ type walked struct {
 	stream  bool     // it answers for as long as the caller listens
 	free    bool     // what the path names is the caller's to choose: another provider may have one of that name too
 
-	own  string            // what every key of acme is shown
-	path map[string]string // fixtures of parameters that mean something else here than elsewhere
+	callers bool              // what it makes is the caller's alone, so marketplaces do not matter
+	own     string            // what every key of acme is shown
+	path    map[string]string // fixtures of parameters that mean something else here than elsewhere
 }
 
 // target is the path of the operation, with the names of its fixtures in it.
@@ -134,7 +135,7 @@ func walkTable() map[string]walked {
 		"exportHistory":     {queries: []string{"order_id={completed_order}", "kind=order&marketplace=nordic"}},
 		"listRoles":         {},
 		"listSavedFilters":  {},
-		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true},
+		"saveFilter":        {body: `{"page":"orders","query":"state=failed"}`, free: true, callers: true},
 		"deleteSavedFilter": {},
 
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},

@@ -64,7 +64,7 @@ func TestWebhooksByCommandLine(t *testing.T) {
 	require.NoError(t, created.err)
 	require.True(t, strings.HasPrefix(created.out, "whsec_"))
 	id := regexp.MustCompile(`webhook (\S+) is created`).FindStringSubmatch(created.logs)[1]
-	require.Regexp(t, id+` +endpoint +https://hooks.example.com/ +order.\*,stock.low +true +- `, s.must("webhooks", "list"))
+	require.Regexp(t, id+` +endpoint +https://hooks.example.com/ +order.\*,stock.low +true +0 +- +- `, s.must("webhooks", "list"))
 	require.Regexp(t, `(?m)^enabled +false$`, s.must("webhooks", "update", id, "--disable", "--reason=moving"))
 	require.Regexp(t, `(?m)^url +https://two.example.com/$`, s.must("webhooks", "update", id, "--enable", "--url=https://two.example.com/"))
 	rotated := s.run("webhooks", "rotate-secret", id, "--overlap=2d")

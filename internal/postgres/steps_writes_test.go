@@ -67,7 +67,7 @@ func TestOnlyTheBeginningOfAnAttemptWaitsForTheDisk(t *testing.T) {
 		args        []any
 	}{
 		{postgres.StepStartedSQL, "on", []any{1, pq.Array([]provision.OrderState{provision.Provisioning}), provision.AccountProvisioning}},
-		{postgres.StepEndedSQL, "off", []any{provision.StepDone, "", "{}", 0}},
+		{postgres.StepEndedSQL, "off", []any{provision.StepDone, "", "{}", 0, nil}},
 	} {
 		tx, err := db.BeginTxx(ctx, nil)
 		require.NoError(t, err)

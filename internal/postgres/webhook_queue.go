@@ -9,8 +9,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// hasNoDelivery is true when the webhook w has no delivery of the event e.
-const hasNoDelivery = `NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.event_seq = e.seq)`
+// hasNoDelivery is true when the webhook w has no delivery of the event e. A scalar subquery, unlike NOT EXISTS, is never answered by
+// reading all deliveries into a hash table.
+const hasNoDelivery = `(SELECT d.event_seq FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.event_seq = e.seq LIMIT 1) IS NULL`
 
 // queueSQL counts, up to a limit, the messages that wait for each webhook, and finds the time of the oldest event among them. Events
 // after the position of an enabled webhook get their deliveries within seconds, so it looks only at those of a disabled one. It looks
