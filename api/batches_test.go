@@ -209,8 +209,8 @@ func TestTheLargestBatchFitsIntoARequest(t *testing.T) {
 	require.Equal(t, provision.MaxBatch, preview.Cannot.Count)
 	require.Len(t, preview.Cannot.Items, 200)
 	require.Empty(t, preview.Can.Items)
-	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", body(slices.Concat(ids, []string{"more"}))), http.StatusUnprocessableEntity,
-		codeInvalid)
+	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", body(slices.Concat(ids, []string{"more"}))),
+		http.StatusUnprocessableEntity, codeInvalid)
 	readProblem(t, w.send(w.key, http.MethodPost, batchesPath+"/preview", strings.Repeat(" ", 1<<20)+body(ids)),
 		http.StatusRequestEntityTooLarge, codeBodyTooLarge)
 }

@@ -145,7 +145,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"endUndo":       {202, 400, 401, 404, 409, 422},
 		"swapOrder":     {202, 400, 401, 404, 409, 422},
 
-		"tickManualStep": {200, 400, 401, 404, 409, 422},
+		"tickManualStep": {400, 401, 404, 409, 422}, // 200 needs a completed order: see order_manual_steps_test.go
 
 		"createAccount": {201, 400, 401, 409, 422},
 		"listAccounts":  {200, 400, 401},

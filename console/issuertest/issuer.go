@@ -133,7 +133,7 @@ func (i *Issuer) signIn(w http.ResponseWriter, r *http.Request, callback func(co
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		http.Redirect(w, r, request.GetRedirectURI()+"?"+url.Values{ //nolint:gosec // the client has registered it
+		http.Redirect(w, r, request.GetRedirectURI()+"?"+url.Values{
 			"error": {"access_denied"}, "error_description": {"The person <b>cancelled</b>."}, "state": {request.GetState()},
 		}.Encode(), http.StatusFound)
 		return
