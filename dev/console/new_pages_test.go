@@ -83,7 +83,9 @@ func TestHealthKeepsUpByItself(t *testing.T) {
 func TestSettingsHistoryAndHealthLook(t *testing.T) {
 	s := setup(t)
 	s.Seed.Account(t, "111122223333", provision.AccountReady)
-	for i, state := range []provision.OrderState{provision.Completed, provision.ActionRequired, provision.Cancelled, provision.WaitingForAccount} {
+	for i, state := range []provision.OrderState{
+		provision.Completed, provision.ActionRequired, provision.Cancelled, provision.WaitingForAccount,
+	} {
 		s.Seed.Order(t, fmt.Sprintf("MP-2026-%06d", 116+i), state)
 	}
 	b := s.open(t, desk)

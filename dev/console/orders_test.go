@@ -10,7 +10,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// A taken alias is corrected: the field is checked when it is left, and nothing that was typed is replaced by what happens at the same time.
+// A taken alias is corrected: the field is checked when it is left, and nothing that was typed is replaced by what happens at the
+// same time.
 func TestATakenAliasIsCorrected(t *testing.T) {
 	s := setup(t)
 	s.Seed.Order(t, "MP-117", provision.ActionRequired)

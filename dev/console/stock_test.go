@@ -54,7 +54,7 @@ func TestAnAccountByKeyboard(t *testing.T) {
 	b.until(`document.body.classList.contains("scripted")`)
 	b.do(chromedp.KeyEvent("g"), chromedp.KeyEvent("a"))
 	b.until(`document.title.startsWith("Accounts") && document.body.classList.contains("scripted")`)
-	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
+	b.do(chromedp.KeyEvent("jj"), chromedp.KeyEvent("\r"))
 	b.until(`document.title.startsWith("111122220002")`)
 	b.tabTo("Make Invalid…")
 	b.do(chromedp.KeyEvent("\r"))

@@ -48,7 +48,8 @@ func TestABatchCancelsWhatWaitsAndIsRefusedByWhatHasEnded(t *testing.T) {
 	require.Equal(t, []int{waiting, waiting - 1, 1}, []int{preview.Count, preview.Can.Count, preview.Cannot.Count})
 
 	batch := openapi.Batch{}
-	wanted := openapi.NewBatch{ID: uuid.NewString(), Verb: provision.BatchCancel, Orders: &targets, ExpectedCount: waiting, Reason: "all of them"}
+	wanted := openapi.NewBatch{ID: uuid.NewString(), Verb: provision.BatchCancel, Orders: &targets,
+		ExpectedCount: waiting, Reason: "all of them"}
 	for _, want := range []int{http.StatusAccepted, http.StatusOK} { // the repeat starts nothing twice
 		status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/batches", wanted, &batch)
 		require.NoError(t, err)
