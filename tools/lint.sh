@@ -72,12 +72,12 @@ vulnerable() {
 }
 
 # dead reports exported code that nothing uses, or that only tests and the packages that exist for tests use.
-test_packages=quartermaster/dev,quartermaster/internal/awssim,quartermaster/internal/postgres/pgtest,quartermaster/workflows/control/controltest
+test_packages=quartermaster/dev,quartermaster/api/apitest,quartermaster/console/issuertest,quartermaster/internal/awssim,quartermaster/internal/postgres/pgtest,quartermaster/workflows/control/controltest
 dead() {
 	local work status=0
 	work=$(mktemp -d)
 	(cd "$work" && go work init "$root" "$root/dev")
-	GOWORK=$work/go.work "$deadcode" -allow tools/deadcode/allowed.txt \
+	GOWORK=$work/go.work "$deadcode" -allow tools/deadcode/allowed.txt -templates console/templates \
 		-tests "$test_packages" ./... ./dev/... || status=$?
 	rm -rf "$work"
 	return "$status"

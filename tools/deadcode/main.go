@@ -14,15 +14,19 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 )
 
 func main() {
 	allow := flag.String("allow", "", "`file` of names that may be unused")
 	tests := flag.String("tests", "", "import `paths` of packages that exist for tests, with commas between them")
+	pages := flag.String("templates", "", "`folder` of templates, in the folder of the package whose methods they call")
 	flag.Parse()
-	found, err := run(*allow, strings.Split(*tests, ","), "", flag.Args())
+	found, err := run(*allow, *pages, strings.Split(*tests, ","), "", flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "deadcode:", err)
 		os.Exit(2)
@@ -36,7 +40,7 @@ func main() {
 }
 
 // run returns one line for each finding in the packages of a folder; an empty folder is the working directory.
-func run(allow string, tests []string, dir string, patterns []string) ([]string, error) {
+func run(allow, pages string, tests []string, dir string, patterns []string) ([]string, error) {
 	allowed, err := readAllowed(allow)
 	if err != nil {
 		return nil, err
@@ -45,5 +49,35 @@ func run(allow string, tests []string, dir string, patterns []string) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	return allowed.apply(c.dead()), nil
+	dead := c.dead()
+	if err := calledByTemplates(dead, pages); err != nil {
+		return nil, err
+	}
+	return allowed.apply(dead), nil
+}
+
+var templateName = regexp.MustCompile(`[.$]([A-Z]\w*)`)
+
+// calledByTemplates removes the methods of the templates' package whose names the templates have.
+func calledByTemplates(dead map[string]string, folder string) error {
+	if folder == "" {
+		return nil
+	}
+	called := map[string]bool{}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path) // #nosec G304,G122 -- the templates of this repository
+		for _, name := range templateName.FindAllStringSubmatch(string(text), -1) {
+			called[name[1]] = true
+		}
+		return err
+	})
+	for name := range dead {
+		if strings.Contains(name, "/"+filepath.Base(filepath.Dir(folder))+".") && called[name[strings.LastIndex(name, ".")+1:]] {
+			delete(dead, name)
+		}
+	}
+	return err
 }

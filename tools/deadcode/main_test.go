@@ -13,7 +13,7 @@ func TestFindsWhatNothingUsesAndWhatOnlyTestsUse(t *testing.T) {
 	if err := os.WriteFile(allow, []byte("example/lib.Helper # kept for later\nexample/lib.Used\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	found, err := run(allow, []string{"example/helper"}, "testdata/module", []string{"./..."})
+	found, err := run(allow, "", []string{"example/helper"}, "testdata/module", []string{"./..."})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +37,10 @@ func TestFindsWhatNothingUsesAndWhatOnlyTestsUse(t *testing.T) {
 
 func TestReportsPackagesThatDoNotExist(t *testing.T) {
 	t.Parallel()
-	if _, err := run("", nil, "testdata/module", []string{"./absent"}); err == nil {
+	if _, err := run("", "", nil, "testdata/module", []string{"./absent"}); err == nil {
 		t.Fatal("no error")
 	}
-	if _, err := run("absent", nil, "testdata/module", []string{"./..."}); err == nil {
+	if _, err := run("absent", "", nil, "testdata/module", []string{"./..."}); err == nil {
 		t.Fatal("no error for a missing file of allowed names")
 	}
 }
