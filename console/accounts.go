@@ -90,7 +90,7 @@ func accounts(p *page) error {
 	return p.show("accounts", "Accounts", data)
 }
 
-// accountFilter reads the filter of accounts from the address. Its parameters are those of the API; pool stands for two of them.
+// accountFilter reads the filter of accounts from the address. Its parameters are those of the API; pool combines two of them.
 func (p *page) accountFilter() *openapi.ListAccountsParams {
 	of := accountFilterOf(p.r.URL.Query())
 	return &openapi.ListAccountsParams{Status: of.Status, Marketplace: of.Marketplace, Environment: of.Environment, Model: of.Model,

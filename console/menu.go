@@ -18,7 +18,7 @@ const countLimit = 500 * time.Millisecond
 // count begins to read the numbers in the menu, while the page reads what it shows. A number that cannot be read is left out.
 func (p *page) count() {
 	p.attention = make(chan counts, 1)
-	ctx, cancel := context.WithTimeout(background(p), countLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx()), countLimit)
 	api, orders, alerts := p.API, p.May(provision.ScopeOrdersRead), p.May(provision.ScopeStockRead)
 	go func() {
 		defer cancel()
@@ -86,6 +86,9 @@ var menu = []struct {
 
 // Menu returns the pages that the person may see.
 func (p *page) Menu() []menuGroup {
+	if p.attention == nil {
+		p.count()
+	}
 	n := <-p.attention
 	p.attention <- n // for the next caller
 	current := p.current()

@@ -121,7 +121,9 @@ func needs(scope provision.Scope, handle handler) handler {
 		if p.kept == nil {
 			p.kept = p.takeForm()
 		}
-		p.count()
+		if p.r.Method == http.MethodGet && !strings.HasSuffix(p.r.Pattern, "/live") {
+			p.count() // while the page is read; forms mostly lead on to another page
+		}
 		if scope != "" && !p.May(scope) {
 			return p.forbidden(scope)
 		}

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -111,6 +110,3 @@ func pageAttrs(p *page, status int, took time.Duration) []slog.Attr {
 		slog.String("ip", p.console.API.ClientAddress(p.r).String()), slog.String("provider", p.Provider()), slog.String("who", who),
 	}
 }
-
-// background is the context of work that outlives the request.
-func background(p *page) context.Context { return context.WithoutCancel(p.ctx()) }

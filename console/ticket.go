@@ -58,7 +58,7 @@ func enter(p *page) error {
 	return p.redirect(p.Home(), "")
 }
 
-// ofTicket returns the session that a link stands for.
+// ofTicket returns the session that belongs to a link.
 func (p *page) ofTicket(ticket string) (provision.Session, error) {
 	sum := sha256.Sum256([]byte(ticket))
 	session, err := p.console.session(p.ctx(), sum[:])
